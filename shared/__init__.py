@@ -1,0 +1,1 @@
+"""Mechanism that every service stands on; no business rules live here."""

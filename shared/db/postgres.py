@@ -1,0 +1,127 @@
+"""PostgreSQL through asyncpg: a batch's rows travel as one array per column, unnested by the server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Float, Integer, LargeBinary, Table, Text, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from shared.db.port import DatabaseConflict, DatabaseRefused, DatabaseUnavailable, Row
+from shared.db.transaction import CoreTransaction, joined, names, qualified
+
+_ARRAY_TYPES: tuple[tuple[type[Any], str], ...] = (
+    (BigInteger, "bigint"),
+    (Integer, "integer"),
+    (Text, "text"),
+    (LargeBinary, "bytea"),
+    (Boolean, "boolean"),
+    (Float, "double precision"),
+)
+_CONFLICT_STATES = {"40001", "40P01", "55P03"}
+_UNAVAILABLE_CLASSES = ("08", "53", "57", "58", "25006", "XX")
+_CONNECT_SECONDS = 5
+_COMMAND_SECONDS = 60
+
+
+def _array_type(table: Table, column: str) -> str:
+    declared = table.columns[column].type
+    return next(name for kind, name in _ARRAY_TYPES if isinstance(declared, kind))
+
+
+class PostgresTransaction(CoreTransaction):
+    """The primitives as single statements over arrays."""
+
+    def _chunks(
+        self, statement: str, table: Table, columns: Sequence[str], rows: Sequence[Row]
+    ) -> list[tuple[str, tuple[Any, ...]]]:
+        if not rows:
+            return []
+        arrays = ", ".join(f"${n}::{_array_type(table, name)}[]" for n, name in enumerate(columns, 1))
+        source = f"SELECT * FROM unnest({arrays}) AS given({names(columns)})"
+        return [(statement.replace("{source}", source), tuple(map(list, zip(*rows, strict=True))))]
+
+    def _select_text(self, table: Table, key: Sequence[str], columns: Sequence[str]) -> str:
+        return f'SELECT {qualified("t", columns)} FROM ({{source}}) AS k JOIN "{table.name}" AS t ON {joined("t", "k", key)}'
+
+    def _delete_text(self, table: Table, key: Sequence[str]) -> str:
+        return f'DELETE FROM "{table.name}" AS t USING ({{source}}) AS k WHERE {joined("t", "k", key)} RETURNING 1'
+
+
+class PostgresDatabase:
+    """A pool of connections. Plans are made for the values at hand: a generic plan made while a table was empty would
+    scan it for ever after."""
+
+    dialect = "postgresql"
+
+    def __init__(self, url: str, pool_size: int) -> None:
+        self._engine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=_CONNECT_SECONDS,
+            connect_args={
+                "timeout": _CONNECT_SECONDS,
+                "command_timeout": _COMMAND_SECONDS,
+                "server_settings": {
+                    "application_name": "jornada",
+                    "plan_cache_mode": "force_custom_plan",
+                    "jit": "off",
+                    "idle_in_transaction_session_timeout": "60000",
+                },
+            },
+        )
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[PostgresTransaction]:
+        async with _kinds_of_error():
+            async with self._engine.begin() as connection:
+                opened = PostgresTransaction(connection)
+                yield opened
+            opened.committed()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[PostgresTransaction]:
+        async with _kinds_of_error(), self._engine.connect() as connection:
+            snapshot: AsyncConnection = await connection.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+            yield PostgresTransaction(snapshot)
+
+    async def ping(self) -> None:
+        try:
+            async with asyncio.timeout(3), self.reading() as connection:
+                await connection.execute(text("SELECT 1"))
+        except TimeoutError:
+            raise DatabaseUnavailable("the database did not answer within 3 s") from None
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+@asynccontextmanager
+async def _kinds_of_error() -> AsyncIterator[None]:
+    """Turn a driver's errors into Transient and Permanent ones."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise _kind(error) from error
+    except (PoolTimeout, OSError, TimeoutError) as error:
+        raise DatabaseUnavailable(f"the database can't be reached: {error or type(error).__name__}") from error
+    except SQLAlchemyError as error:
+        raise DatabaseRefused(str(error)) from error
+
+
+def _kind(error: DBAPIError) -> Exception:
+    state = str(getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None) or "")
+    if state in _CONFLICT_STATES:
+        return DatabaseConflict(f"another transaction was in the way ({state})")
+    lost = error.connection_invalidated or (not state and isinstance(error, InterfaceError | OperationalError))
+    if lost or state.startswith(_UNAVAILABLE_CLASSES):
+        return DatabaseUnavailable(f"the database connection failed: {error.orig}")
+    return DatabaseRefused(f"the database refused it ({state}): {error.orig}")
