@@ -1,0 +1,221 @@
+"""`advance`: the one function that moves customers. Simulation, plans, tests and production all call it.
+
+Replay equals living: its result depends on a customer's history in the order of (arrival, log position) alone, not on
+batches, on the number of engines, or on when a tick happens to come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from services.stage_engine.domain.decision import (
+    Applied,
+    BehindClock,
+    ByEvent,
+    ByTimer,
+    CausedBy,
+    Decision,
+    EvaluationError,
+    StageChange,
+    Unapplicable,
+)
+from services.stage_engine.domain.event import Event, Tick
+from services.stage_engine.domain.facts import START_VALUES, Ledger, apply_event
+from services.stage_engine.domain.lifecycle import Lifecycle, Rules, Transition
+from services.stage_engine.domain.state import CustomerState, FactValue, LifecycleState
+from services.stage_engine.domain.walk import Situation, Walk, facts_read, next_wake_ms
+
+NEW_CUSTOMER = CustomerState(facts=dict(START_VALUES))
+"""The state of a customer who was never heard of."""
+
+
+def advance(rules: Rules, state: CustomerState, occurrence: Event | Tick) -> Decision:
+    """What an event, or time gone by, makes of a customer.
+
+    First every wake-up that is ripe goes off, in order of due time, each a decision of its own. Then the event changes
+    facts at its time, and takes edges at the later of its time and each lifecycle's clock.
+    """
+    advanced = _Advance(rules, state)
+    if isinstance(occurrence, Tick):
+        advanced.wake_ripe(occurrence.until_ms, backfill=False)
+        return advanced.result()
+    if occurrence.backfill and (behind := _behind_clock(state, occurrence.time_ms)):
+        return behind
+    advanced.wake_ripe(occurrence.arrival_ms, backfill=occurrence.backfill)
+    ledger = Ledger(dict(advanced.state.facts), dict(advanced.state.notes), rules.currency)
+    try:
+        apply_event(ledger, occurrence)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return Unapplicable(f"the payload of {occurrence.type} can't be used: {error!r}")
+    advanced.apply(occurrence, ledger)
+    return advanced.result()
+
+
+def _behind_clock(state: CustomerState, time_ms: int) -> BehindClock | None:
+    for name, current in state.lifecycles.items():
+        if time_ms < current.clock_ms:
+            return BehindClock(name, current.clock_ms)
+    return None
+
+
+class _Move(NamedTuple):
+    """What one lifecycle makes of an occurrence; `before` is None when the customer is new to it."""
+
+    walk: Walk
+    before: LifecycleState | None
+    late: bool
+
+
+class _Why(NamedTuple):
+    """What a decision is put down to."""
+
+    cause: CausedBy
+    backfill: bool
+
+
+@dataclass(slots=True)
+class _Advance:
+    """The state on its way through one call. Every version of it is a new value; none is changed in place."""
+
+    rules: Rules
+    state: CustomerState
+    changes: list[StageChange] = field(default_factory=list)
+    errors: list[EvaluationError] = field(default_factory=list)
+
+    def result(self) -> Applied:
+        return Applied(self.state, tuple(self.changes), tuple(self.errors))
+
+    def wake_ripe(self, until_ms: int, *, backfill: bool) -> None:
+        """Let wake-ups go off whose due time plus lateness has come, one lifecycle and due time after the other."""
+        while (ripest := self._ripest(until_ms)) is not None:
+            lifecycle, due = ripest
+            imported = due + lifecycle.lateness_ms <= self.state.imported_until_ms
+            self._wake(lifecycle, due, backfill=backfill or imported)
+
+    def _ripest(self, until_ms: int) -> tuple[Lifecycle, int] | None:
+        found: tuple[Lifecycle, int] | None = None
+        for lifecycle in self.rules.lifecycles:
+            current = self.state.lifecycles.get(lifecycle.name)
+            due = current.wake_ms if current else None
+            if due is not None and due + lifecycle.lateness_ms <= until_ms and (found is None or due < found[1]):
+                found = (lifecycle, due)
+        return found
+
+    def _wake(self, lifecycle: Lifecycle, due: int, *, backfill: bool) -> None:
+        current = self.state.lifecycles[lifecycle.name]
+        # A clock of one millisecond before wakes exactly the edges that are due now.
+        situation = Situation(due, due - 1, self.state.facts)
+        walk = Walk(lifecycle, situation, current.stage, current.entered_ms, entered=False)
+        walk.go()
+        if walk.taken:
+            self._decide([_Move(walk, current, late=False)], self.state, _Why(ByTimer(due), backfill))
+            return
+        # Nothing changed: no new revision, no movement of the clock; only this due time is done with.
+        self.errors += walk.errors
+        later = next_wake_ms(walk, due)
+        done = LifecycleState(current.stage, current.entered_ms, current.clock_ms, current.entries, later)
+        self.state = replace(self.state, lifecycles={**self.state.lifecycles, lifecycle.name: done})
+
+    def apply(self, event: Event, ledger: Ledger) -> None:
+        """Take edges in each lifecycle, by the facts as the event has left them."""
+        changed = _changed(self.state.facts, ledger.facts)
+        moves = [self._move(lifecycle, event, ledger, changed) for lifecycle in self.rules.lifecycles]
+        logged = event.logged_ms if event.backfill else self.state.imported_until_ms
+        draft = replace(self.state, facts=ledger.facts, notes=ledger.notes, imported_until_ms=logged)
+        self._decide(moves, draft, _Why(ByEvent(event), event.backfill))
+
+    def _move(self, lifecycle: Lifecycle, event: Event, ledger: Ledger, changed: frozenset[str]) -> _Move:
+        current = self.state.lifecycles.get(lifecycle.name)
+        clock = event.time_ms if current is None else current.clock_ms
+        at = max(event.time_ms, clock)
+        situation = Situation(at, clock, ledger.facts, changed, event.type, event.data)
+        if current is None:
+            walk = Walk(lifecycle, situation, lifecycle.start, at, entered=True)
+        else:
+            walk = Walk(lifecycle, situation, current.stage, current.entered_ms, entered=False)
+        walk.go()
+        return _Move(walk, current, late=event.time_ms < clock)
+
+    def _decide(self, moves: Sequence[_Move], draft: CustomerState, why: _Why) -> None:
+        """The next version of the state, and a stage change for every hop of the moves, in order."""
+        hops = [(move, hop) for move in moves for hop in _hops(move)]
+        lifecycles = dict(draft.lifecycles)
+        for move in moves:
+            lifecycles[move.walk.lifecycle.name] = _arrive(move)
+        first = draft.sequence + 1
+        self.state = replace(
+            draft, revision=draft.revision + 1, sequence=draft.sequence + len(hops), lifecycles=lifecycles
+        )
+        self.changes += [
+            self._change(move, hop, sequence, why) for sequence, (move, hop) in enumerate(hops, start=first)
+        ]
+        for move in moves:
+            self.errors += move.walk.errors
+
+    def _change(self, move: _Move, hop: _Hop, sequence: int, why: _Why) -> StageChange:
+        walk = move.walk
+        return StageChange(
+            lifecycle=walk.lifecycle,
+            from_=hop.from_,
+            to=hop.to,
+            transition=hop.transition,
+            entry=hop.entry,
+            sequence=sequence,
+            effective_ms=walk.situation.at_ms,
+            previous_entered_ms=hop.previous_entered_ms,
+            settled=hop.settled,
+            late=move.late,
+            backfill=why.backfill,
+            cause=why.cause,
+            facts=facts_read(hop.transition, walk.situation.facts) if hop.transition else {},
+            after=self.state,
+        )
+
+
+class _Hop(NamedTuple):
+    """One stage change of a move; `transition` is None when the customer enters the start stage."""
+
+    from_: str | None
+    to: str
+    transition: Transition | None
+    entry: int
+    previous_entered_ms: int | None
+    settled: bool
+
+
+def _hops(move: _Move) -> list[_Hop]:
+    walk, before = move.walk, move.before
+    if before is not None and not walk.taken:
+        return []
+    at, last = walk.situation.at_ms, len(walk.taken) - 1
+    stage, entered_ms, entries = (before.stage, before.entered_ms, before.entries) if before else (None, None, {})
+    hops = []
+    if before is None:
+        stage, entered_ms = walk.lifecycle.start, at
+        hops.append(_Hop(None, stage, None, 1, None, settled=not walk.taken))
+    for index, edge in enumerate(walk.taken):
+        # No stage is visited twice in one decision, so the count before the decision plus one is right.
+        entry = entries.get(edge.target, 0) + 1
+        hops.append(_Hop(stage, edge.target, edge, entry, entered_ms, settled=index == last))
+        stage, entered_ms = edge.target, at
+    return hops
+
+
+def _arrive(move: _Move) -> LifecycleState:
+    """Where a move leaves the customer: its clock at the occurrence's effective time, the next wake-up armed."""
+    walk, before = move.walk, move.before
+    at = walk.situation.at_ms
+    entries = before.entries if before else {walk.lifecycle.start: 1}
+    if walk.taken:
+        entries = dict(entries)
+        for edge in walk.taken:
+            entries[edge.target] = entries.get(edge.target, 0) + 1
+    return LifecycleState(walk.stage, walk.entered_ms, at, entries, next_wake_ms(walk, at))
+
+
+def _changed(before: Mapping[str, FactValue], after: Mapping[str, FactValue]) -> frozenset[str]:
+    return frozenset(name for name, value in after.items() if before.get(name) != value)

@@ -1,0 +1,61 @@
+"""What can happen to a customer: an event that the log took, or time that went by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event as the engine applies it; all times in milliseconds.
+
+    `time_ms` is E, when it happened, never after `arrival_ms`. `arrival_ms` is A, when it counts as having come: the
+    log's own time for a live event, E itself for a backfilled one. `logged_ms` is the log's own time for both.
+    """
+
+    tenant: str
+    customer_id: str
+    id: str
+    type: str
+    time_ms: int
+    arrival_ms: int
+    logged_ms: int
+    backfill: bool
+    data: Mapping[str, Any]
+
+    @classmethod
+    def taken(cls, origin: Origin, time_ms: int, logged_ms: int, *, backfill: bool, data: Mapping[str, Any]) -> Event:
+        """An event by the rules of time: a live one that claims to be from after its arrival is clamped to it."""
+        happened = min(time_ms, logged_ms)
+        return cls(
+            tenant=origin.tenant,
+            customer_id=origin.customer_id,
+            id=origin.id,
+            type=origin.type,
+            time_ms=happened,
+            arrival_ms=happened if backfill else logged_ms,
+            logged_ms=logged_ms,
+            backfill=backfill,
+            data=data,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What names an event: whose it is, its id, its type."""
+
+    tenant: str
+    customer_id: str
+    id: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time went by until `until_ms` (a partition's watermark) and this customer sent nothing meanwhile."""
+
+    tenant: str
+    customer_id: str
+    until_ms: int

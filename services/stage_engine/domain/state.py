@@ -1,0 +1,53 @@
+"""All that the engine keeps of one customer; bounded, whatever the customer does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+FactValue = int | float | str
+"""A fact's value: counts and numbers as they are, money in minor units, times in milliseconds."""
+
+
+class LifecycleState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a customer is in one lifecycle.
+
+    `clock_ms` is the effective time of the last event or stage change applied here. `wake_ms` is the next due time at
+    which an edge has to be looked at, if any. `entries` counts per stage how often it was entered.
+    """
+
+    stage: str
+    entered_ms: int
+    clock_ms: int
+    entries: dict[str, int]
+    wake_ms: int | None = None
+
+
+class CustomerState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One customer. `facts` holds values that conditions read; `notes` what facts need to be kept up to date.
+
+    `revision` counts versions of this state, `sequence` stage changes over all lifecycles. `imported_until_ms` is the
+    log's time of the last backfilled event: timers that were ripe before it belong to the import.
+    """
+
+    revision: int = 0
+    sequence: int = 0
+    facts: dict[str, FactValue] = {}
+    notes: dict[str, Any] = {}
+    lifecycles: dict[str, LifecycleState] = {}
+    imported_until_ms: int = 0
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(CustomerState)
+
+
+def encode_state(state: CustomerState) -> bytes:
+    """The stored form: JSON, so that a person can read it in the database."""
+    return _encoder.encode(state)
+
+
+def decode_state(stored: bytes) -> CustomerState:
+    """Read the stored form back."""
+    return _decoder.decode(stored)
