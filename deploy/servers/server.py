@@ -142,6 +142,10 @@ class Server(ABC):
         """User and group to run as; None for our own."""
         return None
 
+    def _keeps_folder_access(self) -> bool:
+        """Whether that user needs help to reach the program or the data."""
+        return False
+
     def _order(self) -> Order:
         run_as = self._run_as()
         return Order(
@@ -150,6 +154,7 @@ class Server(ABC):
             working_dir=str(self.data_dir),
             user_id=run_as[0] if run_as else None,
             group_id=run_as[1] if run_as else None,
+            keeps_folder_access=self._keeps_folder_access(),
             orphan_signal=self.orphan_signal.value,
             orphan_grace_seconds=5.0,
             remove_when_orphaned=str(self.data_dir) if self._temporary else None,

@@ -17,7 +17,12 @@ from shared.settings import Settings
 
 Logger = structlog.stdlib.BoundLogger
 
-_CHATTY = {"aiokafka": logging.WARNING, "aiosqlite": logging.INFO, "asyncio": logging.WARNING, "uvicorn": logging.WARNING}
+_CHATTY = {
+    "aiokafka": logging.WARNING,
+    "aiosqlite": logging.INFO,
+    "asyncio": logging.WARNING,
+    "uvicorn": logging.WARNING,
+}
 _MAX_TEXT = 2_000
 _OWN_FIELDS = frozenset({"positional_args", "exc_info"})
 

@@ -42,7 +42,10 @@ class Definition:
             version=version,
             start=shape.start,
             lateness_ms=shape.lateness,
-            stages={key: Stage(key, part.order, dict(part.label), part.side) for key, part in shape.stages.items()},
+            stages={
+                key: Stage(key, part.order, {str(locale): label for locale, label in part.label.items()}, part.side)
+                for key, part in shape.stages.items()
+            },
             transitions=tuple(_transition(part, currency) for part in shape.transitions),
         )
 

@@ -1,0 +1,60 @@
+"""What becomes of one posted item."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from shared.http.problems import FieldError
+
+
+class Reason(StrEnum):
+    """Why an item is refused: the label of the metric, and what decides the status."""
+
+    MALFORMED = "malformed"
+    ENVELOPE = "invalid_envelope"
+    PAYLOAD = "invalid_payload"
+    TIME = "invalid_time"
+    TOO_LARGE = "too_large"
+    TOO_DEEP = "too_deep"
+    ID_NEEDED = "id_needed"
+    ID_TWICE = "id_twice"
+    SCOPE = "missing_scope"
+
+
+STATUS = {Reason.MALFORMED: 400, Reason.TOO_LARGE: 413, Reason.SCOPE: 403}
+"""Status of a refusal by its reason; 422 for all others."""
+
+
+class Accepted(msgspec.Struct, frozen=True, gc=False):
+    """An event that may go to the log: its record's key and value, and what its sender is told."""
+
+    id: str
+    type: str
+    customer_id: str
+    mode: str
+    key: bytes
+    value: bytes
+    warnings: tuple[str, ...] = ()
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """An item that is not kept. `id` is what its sender called it, when that could be read."""
+
+    reason: Reason
+    errors: tuple[FieldError, ...]
+    id: str | None = None
+
+    @property
+    def status(self) -> int:
+        """The HTTP status when it was posted alone."""
+        return STATUS.get(self.reason, 422)
+
+
+Outcome = Accepted | Refused
+
+
+def refused(reason: Reason, where: str, detail: str, advice: str = "") -> Refused:
+    """A refusal for one thing wrong."""
+    return Refused(reason, (FieldError(where, detail, advice),))

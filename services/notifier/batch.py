@@ -1,0 +1,274 @@
+"""One batch of records, whatever its partitions: read, decide, one transaction.
+
+The transaction starts by locking the progress rows and drops the partitions that somebody else has claimed since, so a
+process that was thought dead writes nothing. Everything planned commits with the offsets it was planned from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from services.notifier.domain.campaign import Campaign, CampaignIndex, PolicyKind
+from services.notifier.domain.change import Change, Contact, change_of
+from services.notifier.domain.delivery import Planned, Story, Suppressed
+from services.notifier.domain.plan import left_behind, plan_campaign, plan_webhooks
+from services.notifier.domain.subscription import Subscription
+from services.notifier.store import contacts, dead_records, deliveries, progress, queue, subscriptions
+from services.notifier.store.contacts import customer_key
+from services.notifier.store.progress import Claim, Claimant
+from shared.contracts.cloudevent import TRACEPARENT, CloudEvent, decode, record_key
+from shared.contracts.customer_updated import CustomerUpdated, read_customer_updated
+from shared.contracts.outcomes import Suppression
+from shared.contracts.stage_changed import CustomerSnapshot, StageChanged, read_stage_changed
+from shared.contracts.topics import Topic
+from shared.db.port import Database, Transaction
+from shared.errors import Poison
+from shared.log.port import Record, TopicPartition
+from shared.telemetry import metrics
+
+MAX_RECORD_BYTES = 1024 * 1024
+"""Largest record that is read: an event's 256 KiB with room for the snapshot around it."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A stage change as read: what campaigns look at, what it says of the customer, and its own words."""
+
+    change: Change
+    snapshot: CustomerSnapshot
+    story: Story
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """A newer version of a customer, as read."""
+
+    key: str
+    revision: int
+    snapshot: CustomerSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A record that can't be read, now or ever."""
+
+    record: Record
+    detail: str
+
+
+Read = Moved | Updated | Unreadable
+
+
+@dataclass(slots=True)
+class Decided:
+    """What a batch comes to, before it is written."""
+
+    contacts: dict[str, Contact]
+    planned: dict[str, Planned] = field(default_factory=dict)
+    suppressed: list[Suppressed] = field(default_factory=list)
+    stories: dict[tuple[str, str], Story] = field(default_factory=dict)
+    runs: dict[tuple[str, str], int] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a batch is decided from, as it stands in the transaction."""
+
+    campaigns: CampaignIndex
+    subscriptions: Mapping[str, Sequence[Subscription]]
+    now_ms: int
+
+
+def read(record: Record) -> Read:
+    """A record of either topic as the domain sees it; one that can't be read says so and stops nothing."""
+    try:
+        return _read(record)
+    except (ValueError, Poison) as error:
+        return Unreadable(record, str(error)[:1000])
+
+
+def _read(record: Record) -> Read:
+    if record.value is None:
+        raise Poison("the record has no value")
+    if len(record.value) > MAX_RECORD_BYTES:
+        raise Poison(f"the record has {len(record.value)} bytes; {MAX_RECORD_BYTES} are read")
+    event = decode(record.value)
+    body = read_stage_changed(event) if record.topic == Topic.STAGE_CHANGED else read_customer_updated(event)
+    if record.key != record_key(event.tenant, body.customer_id):
+        raise Poison("the record's key is not its tenant and customer")
+    return _updated(event, body) if isinstance(body, CustomerUpdated) else _moved(event, body, record)
+
+
+def _updated(event: CloudEvent, body: CustomerUpdated) -> Updated:
+    return Updated(customer_key(event.tenant, body.customer_id), body.revision, body.customer)
+
+
+def _moved(event: CloudEvent, body: StageChanged, record: Record) -> Moved:
+    without = {name: value for name, value in event.data.items() if name != "customer"}
+    traceparent = next((value.decode("ascii", "replace") for name, value in record.headers if name == TRACEPARENT), None)
+    story = Story(event.id, event.time_ms, _encode(without), _encode(event.data.get("customer")), traceparent)
+    return Moved(change_of(event.tenant, event.id, event.time_ms, body), body.customer, story)
+
+
+def decide(reads: Iterable[Read], decided: Decided, runs: Mapping[tuple[str, str], int], known: Known) -> None:
+    """Take the records in order: contacts by revision, stage changes by sequence, plans from what is new."""
+    decided.runs.update(runs)
+    for one in reads:
+        if isinstance(one, Updated):
+            decided.contacts[one.key] = decided.contacts[one.key].updated(one.revision, one.snapshot)
+        elif isinstance(one, Moved):
+            _move(one, decided, known)
+
+
+def _move(moved: Moved, decided: Decided, known: Known) -> None:
+    change = moved.change
+    key = customer_key(change.tenant, change.customer_id)
+    before = decided.contacts[key]
+    if change.sequence <= before.sequence:
+        return
+    after = replace(before.updated(change.revision, moved.snapshot), sequence=change.sequence)
+    decided.contacts[key] = after
+    decided.changes.append(change)
+    for ended in left_behind(change, [one for one in decided.planned.values() if one.customer_id == change.customer_id]):
+        if ended.tenant == change.tenant:
+            decided.suppressed.append(Suppressed(decided.planned.pop(ended.id), Suppression.LEFT_STAGE))
+    results: list[Planned | Suppressed] = []
+    for campaign in known.campaigns.triggered_by(change):
+        results += _start(campaign, change, after, decided, known.now_ms)
+    results += plan_webhooks(change, known.subscriptions.get(change.tenant, ()), known.now_ms)
+    for result in results:
+        _keep(result, decided)
+    if results:
+        decided.stories[change.tenant, change.id] = moved.story
+
+
+def _start(
+    campaign: Campaign, change: Change, contact: Contact, decided: Decided, now_ms: int
+) -> Sequence[Planned | Suppressed]:
+    pair = (customer_key(change.tenant, change.customer_id), campaign.key)
+    results = plan_campaign(campaign, change, contact, decided.runs.get(pair), now_ms)
+    if campaign.policy.kind is not PolicyKind.EVERY_ENTRY and any(isinstance(one, Planned) for one in results):
+        decided.runs[pair] = now_ms
+    return results
+
+
+def _keep(result: Planned | Suppressed, decided: Decided) -> None:
+    if isinstance(result, Planned):
+        decided.planned[result.id] = result
+    else:
+        decided.suppressed.append(result)
+
+
+@dataclass(frozen=True, slots=True)
+class Batcher:
+    """Handles batches for one process. `planned` is called after a commit that queued something."""
+
+    database: Database
+    campaigns: CampaignIndex
+    claimant: Claimant
+    clock: Callable[[], int]
+    planned: Callable[[], None]
+
+    async def handle(
+        self, claims: Mapping[TopicPartition, Claim], records: Mapping[TopicPartition, Sequence[Record]]
+    ) -> frozenset[TopicPartition]:
+        """Handle the records in one transaction. Gives the partitions that are no longer ours: nothing of theirs was
+        written. Raises Transient (the same call may succeed) and Permanent (something in the batch can't be written)."""
+        async with self.database.transaction() as tx:
+            offsets = await progress.lock_owned(tx, {where: claims[where] for where in records})
+            fresh = [
+                record
+                for where, offset in sorted(offsets.items())
+                for record in records[where]
+                if record.offset >= offset
+            ]
+            await self._write(tx, [read(record) for record in fresh])
+            following = {where: max(offset, records[where][-1].offset + 1) for where, offset in offsets.items()}
+            await progress.advance(tx, claims, self.claimant, following)
+        return frozenset(records) - frozenset(offsets)
+
+    async def _write(self, tx: Transaction, reads: Sequence[Read]) -> None:
+        now_ms = self.clock()
+        await dead_records.keep(tx, [(one.record, one.detail) for one in reads if isinstance(one, Unreadable)])
+        keys = {_key(one) for one in reads if not isinstance(one, Unreadable)}
+        if not keys:
+            return
+        before = await contacts.lock(tx, keys)
+        decided = Decided(dict(before))
+        runs = await self._runs(tx, reads)
+        decide(reads, decided, runs, await self._known(tx, reads, now_ms))
+        changed = {key: contact for key, contact in decided.contacts.items() if contact is not before[key]}
+        await contacts.store(tx, changed)
+        await contacts.store_runs(tx, {pair: last for pair, last in decided.runs.items() if runs.get(pair) != last})
+        await self._cancel(tx, decided, now_ms)
+        await self._plan(tx, decided, now_ms)
+
+    async def _runs(self, tx: Transaction, reads: Sequence[Read]) -> dict[tuple[str, str], int]:
+        pairs = {
+            (_key(one), campaign.key)
+            for one in reads
+            if isinstance(one, Moved)
+            for campaign in self.campaigns.triggered_by(one.change)
+            if campaign.policy.kind is not PolicyKind.EVERY_ENTRY
+        }
+        return await contacts.last_runs(tx, pairs) if pairs else {}
+
+    async def _known(self, tx: Transaction, reads: Sequence[Read], now_ms: int) -> Known:
+        tenants = {one.change.tenant for one in reads if isinstance(one, Moved)}
+        by_tenant: dict[str, list[Subscription]] = {}
+        for one in await subscriptions.of_tenants(tx, tenants, now_ms) if tenants else ():
+            by_tenant.setdefault(one.tenant, []).append(one)
+        return Known(self.campaigns, by_tenant, now_ms)
+
+    async def _cancel(self, tx: Transaction, decided: Decided, now_ms: int) -> None:
+        """Close the steps that waited for a stage which this batch has seen left."""
+        last = {
+            queue.watch_key(one.tenant, one.customer_id, one.lifecycle): one
+            for one in decided.changes
+            if one.from_stage is not None
+        }
+        waiting = await queue.lock_watched(tx, list(last)) if last else []
+        plans = await deliveries.load(tx, [row.id for row in waiting]) if waiting else {}
+        ended = [
+            Suppressed(plan, Suppression.LEFT_STAGE)
+            for row in waiting
+            for plan in left_behind(last[row.watched], [plans[row.id]])
+        ]
+        await deliveries.finish(tx, [one.ending() for one in ended], now_ms)
+        _count(tx, ended)
+
+    async def _plan(self, tx: Transaction, decided: Decided, now_ms: int) -> None:
+        by_tenant: dict[str, list[Story]] = {}
+        for (tenant, _), story in decided.stories.items():
+            by_tenant.setdefault(tenant, []).append(story)
+        for tenant, stories in by_tenant.items():
+            await deliveries.tell(tx, tenant, stories)
+        endings = [
+            one.ending(decided.stories[one.planned.tenant, one.planned.change_id].traceparent)
+            for one in decided.suppressed
+        ]
+        planned = list(decided.planned.values())
+        duplicates = await deliveries.plan(tx, planned, endings, now_ms) if planned or endings else 0
+        _count(tx, decided.suppressed)
+        tx.after_commit(lambda: metrics.SUPPRESSIONS.labels(Suppression.DUPLICATE).inc(duplicates))
+        if planned:
+            tx.after_commit(self.planned)
+
+
+def _key(one: Moved | Updated) -> str:
+    return one.key if isinstance(one, Updated) else customer_key(one.change.tenant, one.change.customer_id)
+
+
+def _count(tx: Transaction, suppressed: Sequence[Suppressed]) -> None:
+    def count() -> None:
+        for one in suppressed:
+            metrics.SUPPRESSIONS.labels(one.reason).inc()
+
+    if suppressed:
+        tx.after_commit(count)

@@ -1,0 +1,1 @@
+"""Pure decisions of the notifier: no IO, no clock, no randomness; both are arguments."""

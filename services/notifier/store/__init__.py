@@ -1,0 +1,1 @@
+"""The notifier's tables and every statement on them. Callers open the transactions."""

@@ -1,0 +1,67 @@
+"""The history of applied events: what makes a duplicate known, and what replays a customer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from services.stage_engine.domain.event import Event
+from services.stage_engine.store import tables
+from services.stage_engine.store.customers import CustomerKey
+from shared.db.port import Transaction
+
+_KEY = ("tenant", "customer_id", "event_id")
+_COLUMNS = (*_KEY, "partition", "log_offset", "arrival_ms", "logged_ms", "body")
+
+
+class Entry(NamedTuple):
+    """An event with its place in the log and the bytes it came in."""
+
+    event: Event
+    partition: int
+    offset: int
+    body: bytes
+
+
+class Past(NamedTuple):
+    """A stored event, to be read again in the order of (arrival, offset)."""
+
+    customer: CustomerKey
+    arrival_ms: int
+    offset: int
+    logged_ms: int
+    body: bytes
+
+
+async def add(transaction: Transaction, entries: Sequence[Entry]) -> frozenset[int]:
+    """Append; gives the offsets of those that are new. The others are duplicates, also among themselves."""
+    rows = [_row(entry) for entry in entries]
+    inserted = await transaction.insert_new(tables.history, _COLUMNS, rows, ("partition", "log_offset"))
+    return frozenset(offset for _, offset in inserted)
+
+
+def _row(entry: Entry) -> tuple[object, ...]:
+    event = entry.event
+    place = (entry.partition, entry.offset, event.arrival_ms, event.logged_ms)
+    return (event.tenant, event.customer_id, event.id, *place, entry.body)
+
+
+async def remove(transaction: Transaction, entries: Iterable[Entry]) -> None:
+    """Take back what went to dead letters, so that its repaired replay is no duplicate."""
+    keys = [(entry.event.tenant, entry.event.customer_id, entry.event.id) for entry in entries]
+    await transaction.delete_many(tables.history, _KEY, keys)
+
+
+async def bodies(transaction: Transaction, entries: Iterable[Entry]) -> dict[tuple[str, str, str], bytes]:
+    """The stored bytes under the ids of these entries."""
+    keys = {(entry.event.tenant, entry.event.customer_id, entry.event.id) for entry in entries}
+    rows = await transaction.select_many(tables.history, _KEY, list(keys), (*_KEY, "body"))
+    return {(tenant, customer, event_id): body for tenant, customer, event_id, body in rows}
+
+
+async def of_customers(transaction: Transaction, customers: Sequence[CustomerKey]) -> list[Past]:
+    """All kept events of some customers, each customer's in the order in which they were applied."""
+    columns = ("tenant", "customer_id", "arrival_ms", "log_offset", "logged_ms", "body")
+    rows = await transaction.select_many(tables.history, ("tenant", "customer_id"), customers, columns)
+    past = [Past(CustomerKey(tenant, customer), *rest) for tenant, customer, *rest in rows]
+    return sorted(past, key=lambda each: (each.customer, each.arrival_ms, each.offset))

@@ -1,0 +1,63 @@
+"""Records on their way to the log: written with the decision that made them, relayed after, then deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import delete, select
+
+from services.stage_engine.store.progress import Claim
+from services.stage_engine.store.tables import outbox
+from shared.contracts.topics import Topic
+from shared.db.port import Transaction
+
+_COLUMNS = ("topic", "partition", "position", "key", "value", "traceparent")
+
+
+class Outgoing(NamedTuple):
+    """A record for a topic; its partition is that of the customer's events."""
+
+    topic: Topic
+    key: bytes
+    value: bytes
+    traceparent: str | None
+
+
+class Waiting(NamedTuple):
+    """A record in the outbox."""
+
+    position: int
+    key: bytes
+    value: bytes
+    traceparent: str | None
+
+
+async def add(transaction: Transaction, partition: int, after: int, records: Sequence[Outgoing]) -> int:
+    """Append at the positions that follow `after`; gives the last one used."""
+    rows = [
+        (record.topic.value, partition, position, record.key, record.value, record.traceparent)
+        for position, record in enumerate(records, start=after + 1)
+    ]
+    await transaction.insert(outbox, _COLUMNS, rows)
+    return after + len(rows)
+
+
+async def waiting(transaction: Transaction, topic: Topic, partition: int, limit: int) -> list[Waiting]:
+    """The oldest records of a topic that were not relayed yet."""
+    found = await transaction.execute(
+        select(outbox.c.position, outbox.c.key, outbox.c.value, outbox.c.traceparent)
+        .where(outbox.c.topic == topic.value, outbox.c.partition == partition)
+        .order_by(outbox.c.position)
+        .limit(limit)
+    )
+    return [Waiting(*row) for row in found]
+
+
+async def relayed(transaction: Transaction, claim: Claim, topic: Topic, until: int) -> None:
+    """Forget what has reached the log, up to and including a position."""
+    await transaction.execute(
+        delete(outbox).where(
+            outbox.c.topic == topic.value, outbox.c.partition == claim.partition, outbox.c.position <= until
+        )
+    )

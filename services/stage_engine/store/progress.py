@@ -1,0 +1,110 @@
+"""The progress row of a partition: whoever holds its newest epoch may write, nobody else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import insert, select, update
+
+from services.stage_engine.store.tables import progress
+from shared.db.port import Database, Transaction
+from shared.errors import Permanent
+
+Versions = dict[str, int]
+"""Active version of each lifecycle."""
+
+
+class OwnershipLost(Permanent):
+    """Another engine has claimed the partition since; whatever was decided here must be dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to write for one partition, as long as nobody claims it after."""
+
+    partition: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a partition has come. `next_offset` is the first record not yet applied."""
+
+    next_offset: int
+    arrival_ms: int
+    watermark_ms: int
+    outbox_position: int
+    versions: Versions
+    log_identity: str
+
+
+_COLUMNS = (
+    progress.c.next_offset,
+    progress.c.arrival_ms,
+    progress.c.watermark_ms,
+    progress.c.outbox_position,
+    progress.c.versions,
+    progress.c.log_identity,
+)
+
+
+async def claim(database: Database, partition: int, owner: str, log_identity: str) -> tuple[Claim, Progress]:
+    """Take a partition over: from the commit of this on, every transaction under an older epoch fails."""
+    async with database.transaction() as transaction:
+        taken = await transaction.execute(
+            update(progress)
+            .where(progress.c.partition == partition)
+            .values(epoch=progress.c.epoch + 1, owner=owner)
+            .returning(progress.c.epoch, *_COLUMNS)
+        )
+        if (row := taken.one_or_none()) is not None:
+            return Claim(partition, row[0]), _progress(*row[1:])
+        await transaction.execute(insert(progress).values(**_first_row(partition, owner, log_identity)))
+        return Claim(partition, 1), Progress(0, 0, 0, 0, {}, log_identity)
+
+
+def _first_row(partition: int, owner: str, log_identity: str) -> dict[str, object]:
+    return {
+        "partition": partition,
+        "epoch": 1,
+        "owner": owner,
+        "log_identity": log_identity,
+        "next_offset": 0,
+        "arrival_ms": 0,
+        "watermark_ms": 0,
+        "outbox_position": 0,
+        "versions": "{}",
+    }
+
+
+def _progress(offset: int, arrival: int, watermark: int, position: int, versions: str, identity: str) -> Progress:
+    return Progress(offset, arrival, watermark, position, msgspec.json.decode(versions, type=Versions), identity)
+
+
+async def lock(transaction: Transaction, claimed: Claim) -> Progress:
+    """The first statement of every engine transaction. Raises OwnershipLost when the claim is no longer the newest."""
+    found = await transaction.execute(
+        select(*_COLUMNS)
+        .where(progress.c.partition == claimed.partition, progress.c.epoch == claimed.epoch)
+        .with_for_update()
+    )
+    row = found.one_or_none()
+    if row is None:
+        raise OwnershipLost(f"partition {claimed.partition} was claimed by another engine after epoch {claimed.epoch}")
+    return _progress(*row)
+
+
+async def save(transaction: Transaction, claimed: Claim, now: Progress) -> None:
+    """Write the locked row's new values; part of the same transaction as what they speak of."""
+    await transaction.execute(
+        update(progress)
+        .where(progress.c.partition == claimed.partition)
+        .values(
+            next_offset=now.next_offset,
+            arrival_ms=now.arrival_ms,
+            watermark_ms=now.watermark_ms,
+            outbox_position=now.outbox_position,
+            versions=msgspec.json.encode(now.versions).decode(),
+        )
+    )

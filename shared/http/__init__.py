@@ -1,0 +1,1 @@
+"""HTTP as all services speak it: problem details, bounded bodies, health, and the server of a process."""
