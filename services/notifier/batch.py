@@ -7,7 +7,7 @@ process that was thought dead writes nothing. Everything planned commits with th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -74,6 +74,24 @@ class Decided:
     stories: dict[tuple[str, str], Story] = field(default_factory=dict)
     runs: dict[tuple[str, str], int] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
+    waiting: dict[str, list[Planned]] = field(default_factory=dict)
+
+    def keep(self, result: Planned | Suppressed) -> None:
+        """Take in one result of planning."""
+        if isinstance(result, Suppressed):
+            self.suppressed.append(result)
+            return
+        self.planned[result.id] = result
+        if result.while_in_stage:
+            watched = queue.watch_key(result.tenant, result.customer_id, result.lifecycle)
+            self.waiting.setdefault(watched, []).append(result)
+
+    def leave(self, change: Change) -> None:
+        """Withdraw what this very batch had planned for a stage that the customer has left again."""
+        watched = queue.watch_key(change.tenant, change.customer_id, change.lifecycle)
+        for ended in left_behind(change, self.waiting.get(watched, ())):
+            if self.planned.pop(ended.id, None):
+                self.suppressed.append(Suppressed(ended, Suppression.LEFT_STAGE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +129,9 @@ def _updated(event: CloudEvent, body: CustomerUpdated) -> Updated:
 
 def _moved(event: CloudEvent, body: StageChanged, record: Record) -> Moved:
     without = {name: value for name, value in event.data.items() if name != "customer"}
-    traceparent = next((value.decode("ascii", "replace") for name, value in record.headers if name == TRACEPARENT), None)
+    traceparent = next(
+        (value.decode("ascii", "replace") for name, value in record.headers if name == TRACEPARENT), None
+    )
     story = Story(event.id, event.time_ms, _encode(without), _encode(event.data.get("customer")), traceparent)
     return Moved(change_of(event.tenant, event.id, event.time_ms, body), body.customer, story)
 
@@ -132,18 +152,16 @@ def _move(moved: Moved, decided: Decided, known: Known) -> None:
     before = decided.contacts[key]
     if change.sequence <= before.sequence:
         return
-    after = replace(before.updated(change.revision, moved.snapshot), sequence=change.sequence)
+    after = before.updated(change.revision, moved.snapshot).moved(change)
     decided.contacts[key] = after
     decided.changes.append(change)
-    for ended in left_behind(change, [one for one in decided.planned.values() if one.customer_id == change.customer_id]):
-        if ended.tenant == change.tenant:
-            decided.suppressed.append(Suppressed(decided.planned.pop(ended.id), Suppression.LEFT_STAGE))
+    decided.leave(change)
     results: list[Planned | Suppressed] = []
     for campaign in known.campaigns.triggered_by(change):
         results += _start(campaign, change, after, decided, known.now_ms)
     results += plan_webhooks(change, known.subscriptions.get(change.tenant, ()), known.now_ms)
     for result in results:
-        _keep(result, decided)
+        decided.keep(result)
     if results:
         decided.stories[change.tenant, change.id] = moved.story
 
@@ -156,13 +174,6 @@ def _start(
     if campaign.policy.kind is not PolicyKind.EVERY_ENTRY and any(isinstance(one, Planned) for one in results):
         decided.runs[pair] = now_ms
     return results
-
-
-def _keep(result: Planned | Suppressed, decided: Decided) -> None:
-    if isinstance(result, Planned):
-        decided.planned[result.id] = result
-    else:
-        decided.suppressed.append(result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +203,14 @@ class Batcher:
             following = {where: max(offset, records[where][-1].offset + 1) for where, offset in offsets.items()}
             await progress.advance(tx, claims, self.claimant, following)
         return frozenset(records) - frozenset(offsets)
+
+    async def set_aside(self, claims: Mapping[TopicPartition, Claim], record: Record, detail: str) -> None:
+        """Keep a record that can't be written about, and go on behind it."""
+        where = TopicPartition(record.topic, record.partition)
+        async with self.database.transaction() as tx:
+            if await progress.lock_owned(tx, {where: claims[where]}):
+                await dead_records.keep(tx, [(record, detail[:1000])])
+                await progress.advance(tx, claims, self.claimant, {where: record.offset + 1})
 
     async def _write(self, tx: Transaction, reads: Sequence[Read]) -> None:
         now_ms = self.clock()

@@ -16,13 +16,14 @@ from shared.auth.authenticator import AuthenticationUnavailable, Authenticator, 
 from shared.auth.scopes import Caller, Scope
 from shared.http.problems import FORBIDDEN, UNAUTHENTICATED, Problem, unavailable
 
-_documented = HTTPBearer(scheme_name="api_key", description="`jrn_<id>.<secret>`", auto_error=False)
+DOCUMENTED_KEY = HTTPBearer(scheme_name="api_key", description="`jrn_<id>.<secret>`", auto_error=False)
+"""How openapi.json describes the key; it checks nothing itself."""
 
 
 def require(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     """A dependency that gives the caller, or answers 401 (no good key), 403 (scope missing) or 503."""
 
-    async def caller(request: Request, _bearer: Annotated[object, Depends(_documented)]) -> Caller:
+    async def caller(request: Request, _bearer: Annotated[object, Depends(DOCUMENTED_KEY)]) -> Caller:
         return await authorise(request, scope)
 
     return caller

@@ -9,15 +9,17 @@ from typing import Any, Final, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.auth.authenticator import Authenticator
+from shared.auth.dependency import DOCUMENTED_KEY
 from shared.auth.tenants import Tenants
-from shared.errors import Transient
+from shared.errors import Permanent, Transient
 from shared.http import problems
-from shared.http.body import MAX_BODY_BYTES
 from shared.http.problems import FieldError, Kind, Problem, answer, pointer, unavailable
 from shared.service import Check, Resources, Service
 from shared.telemetry.logging import logger
@@ -38,15 +40,24 @@ _KINDS: Final = {
 }
 
 
+class _Application(FastAPI):
+    """FastAPI that documents the API key also for routes that check it themselves."""
+
+    def openapi(self) -> dict[str, Any]:
+        schema = super().openapi()
+        schemes = schema.setdefault("components", {}).setdefault("securitySchemes", {})
+        schemes.setdefault(DOCUMENTED_KEY.scheme_name, DOCUMENTED_KEY.model.model_dump(mode="json", exclude_none=True))
+        return schema
+
+
 def create_app(services: Sequence[Service], resources: Resources) -> FastAPI:
     """The application of one process. `app.state` carries the authenticator and the tenants."""
-    app = FastAPI(
+    app = _Application(
         title="Jornada",
         version="1",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        max_body_size=MAX_BODY_BYTES,
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
     )
     app.state.authenticator = Authenticator(resources.database)
@@ -54,9 +65,19 @@ def create_app(services: Sequence[Service], resources: Resources) -> FastAPI:
     for service in services:
         for router in service.routers():
             app.include_router(router)
+    _refuse_declared_bodies(app)
     _add_health(app, services)
     _add_handlers(app)
     return app
+
+
+def _refuse_declared_bodies(app: FastAPI) -> None:
+    """FastAPI reads a declared body whole, and before it knows who is calling."""
+    for route in app.routes:
+        if isinstance(route, APIRoute) and route.body_field is not None:
+            raise Permanent(
+                f"{route.path} declares a body parameter; take the Request, and read it by shared.http.body.read_model"
+            )
 
 
 def _add_health(app: FastAPI, services: Sequence[Service]) -> None:
@@ -101,7 +122,7 @@ def _add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(Transient, _on_transient)
-    app.add_exception_handler(Exception, _on_unexpected)
+    app.add_middleware(_UnexpectedErrors)
 
 
 async def _on_problem(request: Request, error: Exception) -> Response:
@@ -137,6 +158,25 @@ async def _on_transient(request: Request, error: Exception) -> Response:
     return answer(request, unavailable("a server behind this one is away; the same request may succeed soon"))
 
 
-async def _on_unexpected(request: Request, error: Exception) -> Response:
-    _log.error("a request failed", path=request.url.path, method=request.method, exc_info=error)
-    return answer(request, Problem(problems.INTERNAL, "the failure was logged; trying again may help"))
+class _UnexpectedErrors:
+    """The edge of a request: what nobody expected is logged once and answered without internals."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            _log.error("a request failed", path=scope.get("path"), method=scope.get("method"), exc_info=error)
+            if started:
+                raise
+            failed = Problem(problems.INTERNAL, "the failure was logged; trying again may help")
+            await answer(Request(scope), failed)(scope, receive, send)

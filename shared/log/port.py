@@ -183,19 +183,33 @@ class Log(Protocol):
         ...
 
     async def producer(self) -> Producer:
-        """A producer of its own, started."""
+        """A producer of its own, started. Raises LogUnavailable."""
         ...
 
     async def fenced_producer(self, name: str) -> FencedProducer:
-        """Take `name` over from whoever had it before: their appends fail from now on."""
+        """Take `name` over from whoever had it before: their appends fail from now on. Raises LogUnavailable.
+
+        A producer that raised LogUnavailable is used up: open the name again for another try."""
         ...
 
     def consumer(self, membership: Membership) -> Consumer:
         """A consumer, not yet started."""
         ...
 
+    async def trim(self, before_ms: int, keep_from: Mapping[TopicPartition, int], limit: int) -> int:
+        """One small step of retention: of each partition named, delete up to `limit` of the oldest records that arrived
+        before `before_ms` and lie below the offset given (what no reader needs any more). Gives how many were deleted;
+        0 means done. Kafka trims by its topics' settings: always 0. Not for compacted topics. Raises LogUnavailable."""
+        ...
+
+    async def compact(self, limit: int) -> int:
+        """One small step of compaction over all compacted topics: looks at up to `limit` records of each partition and
+        deletes those that a later record of their key supersedes. Gives how many it looked at; 0 means up to date.
+        Kafka compacts by itself: always 0. Raises LogUnavailable."""
+        ...
+
     async def ping(self) -> None:
-        """Returns when the log answers. Raises LogUnavailable within 3 s."""
+        """Returns when the log answers. Raises LogUnavailable within 3 s; LogRefused when only a new process helps."""
         ...
 
     async def close(self) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 
 from shared.contracts.topics import Topic, TopicSpec
 from shared.db.port import Database, DatabaseUnavailable
+from shared.log.checks import check_partition, refuse_oversized
 from shared.log.partitioner import partition_of
 from shared.log.port import LogUnavailable, Membership, Message, Position, TopicPartition
 from shared.log.sql_append import Appender, Fence
@@ -20,7 +21,7 @@ from shared.log.sql_consumer import SqlConsumer
 from shared.log.sql_errors import log_errors
 from shared.log.sql_retention import compact_step, trim_step
 from shared.log.sql_tables import fences, identity
-from shared.log.sql_topics import SqlTopics, check_partition, refuse_oversized
+from shared.log.sql_topics import SqlTopics
 from shared.log.sql_wake import Wakes
 
 
@@ -88,7 +89,7 @@ class SqlProducer:
     async def append(self, topic: Topic, messages: Sequence[Message]) -> list[Position]:
         async with log_errors(f"looking up {topic}"):
             state = await self._topics.get(topic)
-        refuse_oversized(topic, messages, state.max_message_bytes)
+        refuse_oversized(topic, messages, state)
         places = [TopicPartition(topic.value, number) for number in range(state.partitions)]
         return await self._append([(places[partition_of(m.key, state.partitions)], m) for m in messages])
 
@@ -125,6 +126,6 @@ async def _checked(
     async with log_errors(f"looking up {topic}"):
         state = await topics.get(topic)
     check_partition(topic, partition, state)
-    refuse_oversized(topic, messages, state.max_message_bytes)
+    refuse_oversized(topic, messages, state)
     place = TopicPartition(topic.value, partition)
     return [(place, message) for message in messages]

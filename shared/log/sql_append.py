@@ -8,7 +8,6 @@ can wait for each other's locks, never in a circle.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,14 +19,15 @@ from sqlalchemy import select, tuple_
 from shared.contracts.times import now_ms
 from shared.db.port import Database, DatabaseConflict, Row, Transaction
 from shared.errors import Permanent, Transient
-from shared.log.port import Fenced, LogRefused, LogUnavailable, Message, Position, TopicPartition
-from shared.log.sql_tables import fences, heads, records
+from shared.log.port import Fenced, LogError, LogRefused, LogUnavailable, Message, Position, TopicPartition
+from shared.log.sql_tables import fences, heads, records, rows_of
 
 _COLUMNS = ("topic", "partition", "offset", "arrival_ms", "first_byte", "key", "value", "headers")
 _HEAD_COLUMNS = ("topic", "partition", "next_offset", "last_arrival_ms", "next_byte")
 _COMMIT_MESSAGES = 5_000
 _COMMIT_BYTES = 16 * 1024 * 1024
 _BACKOFF_SECONDS = 0.05
+_CANCEL_SECONDS = 1.0
 _RECORD_OVERHEAD_BYTES = 64
 
 Committed = Callable[[frozenset[str]], None]
@@ -95,8 +95,8 @@ class Appender:
         self._filled.set()
         await asyncio.wait((self._task,), timeout=self._timeout_seconds)
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        # A statement that hangs in the driver ends when it will; nobody waits for it.
+        await asyncio.wait((self._task,), timeout=_CANCEL_SECONDS)
 
     def _enqueue(self, rows: list[tuple[TopicPartition, Message]], fence: Fence | None) -> Append:
         loop = asyncio.get_running_loop()
@@ -133,11 +133,11 @@ class Appender:
         try:
             answers = await self._commit_with_retries(group)
         except Transient as error:
-            _fail(group, lambda: LogUnavailable(f"the append was not confirmed: {error}; repeat it with the same ids"))
+            _fail(group, LogUnavailable, f"the append was not confirmed: {error}; repeat it with the same ids")
         except Permanent as error:
-            _fail(group, lambda: LogRefused(f"the database refused the append: {error}"))
+            _fail(group, LogRefused, f"the database refused the append: {error}")
         except BaseException as error:
-            _fail(group, lambda: LogUnavailable(f"the append was interrupted: {error!r}; repeat it with the same ids"))
+            _fail(group, LogUnavailable, f"the append was interrupted: {error!r}; repeat it with the same ids")
             raise
         else:
             for append, answer in zip(group, answers, strict=True):
@@ -162,10 +162,10 @@ class Appender:
             await asyncio.sleep(_BACKOFF_SECONDS)
 
 
-def _fail(group: Iterable[Append], error: Callable[[], Exception]) -> None:
+def _fail(group: Iterable[Append], kind: type[LogError], text: str) -> None:
     for append in group:
         if not append.answer.done():
-            append.answer.set_exception(error())
+            append.answer.set_exception(kind(text))
 
 
 def _resolve(append: Append, answer: list[Position] | Fenced) -> None:
@@ -179,13 +179,17 @@ def _resolve(append: Append, answer: list[Position] | Fenced) -> None:
 
 async def _append(transaction: Transaction, group: Sequence[Append]) -> list[list[Position] | Fenced]:
     epochs = await _lock_fences(transaction, {append.fence.name for append in group if append.fence})
-    holding = [append for append in group if append.fence is None or epochs.get(append.fence.name) == append.fence.epoch]
+    holding = [
+        append for append in group if append.fence is None or epochs.get(append.fence.name) == append.fence.epoch
+    ]
     locked = await _lock_heads(transaction, {place for append in holding for place, _ in append.rows})
     now = now_ms()
     for head in locked.values():
         head.last_arrival_ms = max(now, head.last_arrival_ms)
     written: list[Row] = []
-    positions = {id(append): [_place(place, message, locked, written) for place, message in append.rows] for append in holding}
+    positions = {
+        id(append): [_place(place, message, locked, written) for place, message in append.rows] for append in holding
+    }
     await transaction.insert(records, _COLUMNS, written)
     await transaction.upsert(heads, _HEAD_COLUMNS, [_head_row(place, head) for place, head in locked.items()])
     return [positions[id(append)] if id(append) in positions else _fenced(append) for append in group]
@@ -213,7 +217,7 @@ async def _lock_fences(transaction: Transaction, names: set[str]) -> dict[str, i
     if not names:
         return {}
     query = select(fences.c.name, fences.c.epoch).where(fences.c.name.in_(sorted(names))).order_by(fences.c.name)
-    return {name: epoch for name, epoch in await transaction.execute(query.with_for_update())}
+    return dict(await rows_of(transaction, query.with_for_update()))
 
 
 async def _lock_heads(transaction: Transaction, places: set[TopicPartition]) -> dict[TopicPartition, _Head]:
@@ -225,9 +229,11 @@ async def _lock_heads(transaction: Transaction, places: set[TopicPartition]) -> 
         .order_by(heads.c.topic, heads.c.partition)
         .with_for_update()
     )
-    found = {TopicPartition(row[0], row[1]): _Head(*row[2:]) for row in await transaction.execute(query)}
+    found = {TopicPartition(row[0], row[1]): _Head(*row[2:]) for row in await rows_of(transaction, query)}
     if missing := places - found.keys():
-        raise LogRefused(f"no such partition: {', '.join(f'{t}/{p}' for t, p in sorted(missing))}; create the topics first")
+        raise LogRefused(
+            f"no such partition: {', '.join(f'{t}/{p}' for t, p in sorted(missing))}; create the topics first"
+        )
     return found
 
 

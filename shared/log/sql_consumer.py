@@ -17,7 +17,7 @@ from shared.errors import Transient
 from shared.log.port import LogUnavailable, Membership, Record, TopicPartition
 from shared.log.sql_errors import log_errors
 from shared.log.sql_membership import Registration, Turn
-from shared.log.sql_tables import heads, records
+from shared.log.sql_tables import heads, records, rows_of
 from shared.log.sql_topics import SqlTopics
 from shared.log.sql_wake import Wakes, wait_for
 
@@ -52,6 +52,7 @@ class SqlConsumer:
         self._registration: Registration | None = None
         self._task: asyncio.Task[None] | None = None
         self._turn_of = 0
+        self._closing = False
 
     @property
     def _group_wake(self) -> str:
@@ -111,9 +112,7 @@ class SqlConsumer:
 
     async def close(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
-            self._task = None
+            await self._end(self._task)
         self._wakes.forget(self._appended)
         self._wakes.forget(self._group_changed)
         await self._lose(self.assigned())
@@ -135,7 +134,9 @@ class SqlConsumer:
                 if left <= 0:
                     break
                 found[where] = await _records(transaction, where, wanted[where], left)
-        return {w: kept for w, rows in found.items() if (kept := self._passed(w, wanted[w], rows, ends[w], max_records))}
+        return {
+            w: kept for w, rows in found.items() if (kept := self._passed(w, wanted[w], rows, ends[w], max_records))
+        }
 
     def _in_turn(self, places: list[TopicPartition]) -> list[TopicPartition]:
         """Each fetch begins one partition further, so that a full one starves nobody."""
@@ -160,7 +161,7 @@ class SqlConsumer:
         registration = self._joined()
         every = min(_MAX_BEAT_SECONDS, self._membership.session_timeout_ms / 3000)
         beat_at = time.monotonic() + every
-        while True:
+        while not self._closing:
             self._group_changed.clear()
             try:
                 if time.monotonic() >= beat_at or await registration.watch():
@@ -168,7 +169,8 @@ class SqlConsumer:
                     await self._take_turn()
             except Transient as error:
                 _log.warning("log_membership_unavailable", group=self._membership.group, error=str(error))
-            await wait_for(self._group_changed, min(_POLL_SECONDS, every))
+            if not self._closing:
+                await wait_for(self._group_changed, min(_POLL_SECONDS, every))
 
     async def _take_turn(self) -> None:
         registration = self._joined()
@@ -189,6 +191,14 @@ class SqlConsumer:
             for place in places:
                 del self._cursors[place]
             await self._membership.on_revoked(places)
+
+    async def _end(self, task: asyncio.Task[None]) -> None:
+        """Let a turn under way finish, so that no transaction is cut off; a database that hangs is not waited for."""
+        self._closing = True
+        self._group_changed.set()
+        await asyncio.wait((task,), timeout=_MAX_BEAT_SECONDS)
+        task.cancel()
+        await asyncio.wait((task,), timeout=_MAX_BEAT_SECONDS)
 
     async def _leave(self) -> None:
         if self._registration is None:
@@ -211,9 +221,15 @@ class SqlConsumer:
         return self._registration
 
 
+def _record(
+    topic: str, partition: int, offset: int, arrival_ms: int, key: bytes, value: bytes | None, headers: bytes | None
+) -> Record:
+    return Record(topic, partition, offset, arrival_ms, key, value, _headers.decode(headers) if headers else ())
+
+
 async def _ends(transaction: Transaction, places: list[TopicPartition]) -> dict[TopicPartition, int]:
     query = select(heads.c.topic, heads.c.partition, heads.c.next_offset)
-    rows = await transaction.execute(query.where(tuple_(heads.c.topic, heads.c.partition).in_(places)))
+    rows = await rows_of(transaction, query.where(tuple_(heads.c.topic, heads.c.partition).in_(places)))
     return {TopicPartition(topic, partition): end for topic, partition, end in rows}
 
 
@@ -228,5 +244,5 @@ async def _records(transaction: Transaction, where: TopicPartition, start: int, 
         .order_by(r.offset)
         .limit(limit)
     )
-    rows = await transaction.execute(query)
-    return [Record(*row[:6], headers=_headers.decode(row[6]) if row[6] else ()) for row in rows]
+    found = await rows_of(transaction, query)
+    return [_record(*row) for row in found]

@@ -17,7 +17,7 @@ from sqlalchemy import delete, select, update
 
 from shared.db.port import Database, Transaction
 from shared.log.port import Membership, TopicPartition
-from shared.log.sql_tables import groups, members, ownership
+from shared.log.sql_tables import groups, members, ownership, rows_of
 
 _MEMBER_COLUMNS = ("group_name", "member", "joined", "beats", "session_timeout_ms", "topics")
 
@@ -144,12 +144,12 @@ class Registration:
 
     async def _read_members(self, transaction: Transaction) -> list[Member]:
         columns = (members.c[name] for name in _MEMBER_COLUMNS[1:])
-        rows = await transaction.execute(select(*columns).where(members.c.group_name == self._membership.group))
-        return [Member(*row[:-1], topics=tuple(row[-1].split(","))) for row in rows]
+        rows = await rows_of(transaction, select(*columns).where(members.c.group_name == self._membership.group))
+        return [_member(*row) for row in rows]
 
     async def _read_owners(self, transaction: Transaction) -> dict[TopicPartition, str]:
         query = select(ownership.c.topic, ownership.c.partition, ownership.c.member)
-        rows = await transaction.execute(query.where(ownership.c.group_name == self._membership.group))
+        rows = await rows_of(transaction, query.where(ownership.c.group_name == self._membership.group))
         return {TopicPartition(topic, partition): member for topic, partition, member in rows}
 
     async def _remove(self, transaction: Transaction, names: set[str]) -> None:
@@ -174,6 +174,10 @@ class Registration:
         rows = [(self._membership.group, *place, self.name) for place in sorted(free)]
         await transaction.upsert(ownership, ("group_name", "topic", "partition", "member"), rows)
         return free
+
+
+def _member(member: str, joined: int, beats: int, session_timeout_ms: int, topics: str) -> Member:
+    return Member(member, joined, beats, session_timeout_ms, tuple(topics.split(",")))
 
 
 def shares(alive: Iterable[Member], partitions: dict[str, int]) -> dict[str, frozenset[TopicPartition]]:

@@ -9,7 +9,7 @@ from sqlalchemy import and_, delete, func, select
 
 from shared.db.port import Database, Row, Transaction
 from shared.log.port import TopicPartition
-from shared.log.sql_tables import latest, records, trims
+from shared.log.sql_tables import latest, records, rows_of, trims
 
 
 async def trim_step(database: Database, before_ms: int, keep_from: Mapping[TopicPartition, int], limit: int) -> int:
@@ -33,7 +33,9 @@ async def _trim(transaction: Transaction, where: TopicPartition, before_ms: int,
         .limit(limit)
         .subquery()
     )
-    last = (await transaction.execute(select(func.max(oldest.c.offset)).where(oldest.c.arrival_ms < before_ms))).scalar()
+    last = (
+        await transaction.execute(select(func.max(oldest.c.offset)).where(oldest.c.arrival_ms < before_ms))
+    ).scalar()
     if last is None:
         return 0
     return (await transaction.execute(delete(records).where(here, records.c.offset <= last))).rowcount
@@ -80,6 +82,4 @@ async def _window(transaction: Transaction, where: TopicPartition, start: int, l
         .order_by(records.c.offset)
         .limit(limit)
     )
-    return [tuple(row) for row in await transaction.execute(query)]
-
-
+    return await rows_of(transaction, query)

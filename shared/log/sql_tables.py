@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Executable, Integer, LargeBinary, Table, Text
 
 from shared.db.metadata import metadata
+from shared.db.port import Row, Transaction
 
 identity = Table(
     "log_identity",
@@ -98,3 +99,8 @@ ownership = Table(
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("member", Text, nullable=False),
 )
+
+
+async def rows_of(transaction: Transaction, query: Executable) -> list[Row]:
+    """The query's rows as plain tuples."""
+    return [tuple(row) for row in await transaction.execute(query)]

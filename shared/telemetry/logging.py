@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Final, TextIO, cast
 
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
@@ -24,6 +24,8 @@ _CHATTY = {
     "uvicorn": logging.WARNING,
 }
 _MAX_TEXT = 2_000
+_plain_traceback: Final = structlog.dev.plain_traceback
+"""Never the prettier one, which prints the values of local variables: payloads among them."""
 _OWN_FIELDS = frozenset({"positional_args", "exc_info"})
 
 
@@ -47,14 +49,25 @@ def configure_logging(settings: Settings) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StandardError()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(settings.environment))
     )
-    logging.root.handlers[:] = [handler]
+    logging.root.handlers[:] = [*(one for one in logging.root.handlers if not isinstance(one, _StandardError)), handler]
     logging.root.setLevel(settings.log_level)
     for name, level in _CHATTY.items():
         logging.getLogger(name).setLevel(max(level, logging.getLevelName(settings.log_level)))
+
+
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Writes to whatever standard error is at the moment."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
 
 
 def without_payloads(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDict:
@@ -76,4 +89,4 @@ def _rendering(environment: str) -> list[Processor]:
     remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if environment == "production":
         return [remove, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [remove, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    return [remove, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_plain_traceback)]

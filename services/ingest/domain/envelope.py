@@ -60,7 +60,7 @@ def type_error(value: str) -> FieldError | None:
     return None
 
 
-def explain(raw: bytes, error: ValueError) -> tuple[FieldError, ...]:
+def explain(raw: bytes, error: str) -> tuple[FieldError, ...]:
     """All that is wrong with the envelope of an item that could not be decoded by `Envelope`."""
     item = _decode_any(raw)
     if not isinstance(item, dict):
@@ -68,7 +68,7 @@ def explain(raw: bytes, error: ValueError) -> tuple[FieldError, ...]:
             FieldError("", "an event is a JSON object", 'write {"id": …, "type": …, "customer_id": …, "data": {…}}'),
         )
     found = [*_unknown(item), *_missing(item), *_wrong(item)]
-    return tuple(found) or (FieldError("", str(error)),)
+    return tuple(found) or (FieldError("", error),)
 
 
 def _unknown(item: dict[str, Any]) -> list[FieldError]:

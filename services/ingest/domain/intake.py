@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from services.ingest.domain.envelope import Envelope, decode_envelope, explain, text_error, type_error
-from services.ingest.domain.outcome import Accepted, Outcome, Reason, Refused, refused
+from services.ingest.domain.outcome import Accepted, Outcome, Reason, Refused, json_error, malformed, refused
 from services.ingest.domain.payload import check_data, compact, too_deep
 from shared.contracts.cloudevent import BACKFILL, MAX_EVENT_BYTES, Posted, encode_posted, record_key
 from shared.contracts.events import PAYLOADS, EventType
@@ -51,7 +51,7 @@ def split_batch(body: bytes) -> list[msgspec.Raw]:
     except RecursionError:
         raise Malformed("the JSON is nested too deeply") from None
     except ValueError as error:
-        raise Malformed(f"the body is no valid JSON: {error}") from None
+        raise Malformed(json_error(error)) from None
     if not 0 < len(items) <= MAX_ITEMS:
         raise Malformed(f"a batch has 1 to {MAX_ITEMS} events, not {len(items):,}")
     return items
@@ -74,7 +74,7 @@ def take(intake: Intake, raw: bytes) -> Outcome:
     except msgspec.ValidationError as error:
         return _explained(raw, error)
     except ValueError as error:
-        return refused(Reason.MALFORMED, "", f"the text is no valid JSON in UTF-8: {error}")
+        return malformed("", error)
     outcome = _checked(intake, envelope)
     return outcome if isinstance(outcome, Accepted) else _named(outcome, envelope.id)
 
@@ -174,11 +174,11 @@ def _once(seen: dict[tuple[str, str], Accepted], outcome: Outcome) -> Outcome:
 
 def _explained(raw: bytes, error: msgspec.ValidationError) -> Refused:
     try:
-        return Refused(Reason.ENVELOPE, explain(raw, error))
+        return Refused(Reason.ENVELOPE, explain(raw, str(error)))
     except RecursionError:
         return too_deep()
     except ValueError as second:
-        return refused(Reason.MALFORMED, "", f"the text is no valid JSON in UTF-8: {second}")
+        return malformed("", second)
 
 
 def _undeclared(event_type: str) -> str:

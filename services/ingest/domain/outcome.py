@@ -58,3 +58,15 @@ Outcome = Accepted | Refused
 def refused(reason: Reason, where: str, detail: str, advice: str = "") -> Refused:
     """A refusal for one thing wrong."""
     return Refused(reason, (FieldError(where, detail, advice),))
+
+
+def malformed(where: str, error: ValueError) -> Refused:
+    """The refusal of text that is no JSON."""
+    return refused(Reason.MALFORMED, where, json_error(error), "send JSON in UTF-8 (RFC 8259)")
+
+
+def json_error(error: ValueError) -> str:
+    """What a decoder says is wrong with a text, in words that fit."""
+    if "truncated" in str(error):
+        return "the JSON ends too early, or holds half of a surrogate pair (\\ud800 to \\udfff alone)"
+    return f"it is no valid JSON: {error}"

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import ValidationError
 
-from services.ingest.domain.outcome import Reason, Refused, refused
+from services.ingest.domain.outcome import Reason, Refused, malformed, refused
 from shared.contracts.events import PAYLOADS, Payload
 from shared.http.problems import FieldError
 from shared.http.validation import field_errors
@@ -37,7 +37,7 @@ def check_data(event_type: str, data: bytes) -> Refused | None:
     except msgspec.ValidationError as error:
         return _no_object(error)
     except ValueError as error:
-        return refused(Reason.MALFORMED, "/data", f"the text is no valid JSON in UTF-8: {error}")
+        return malformed("/data", error)
     if _may_be_too_deep(data) and _depth(decoded) + _DATA_LEVEL - 1 > MAX_DEPTH:
         return too_deep()
     if b"\\u0000" in data and _has_nul(decoded):

@@ -72,6 +72,13 @@ class Contact:
             unsubscribed=self.unsubscribed and snapshot.consent.get("email") is not False,
         )
 
+    def moved(self, change: Change) -> Contact:
+        """The contact after a stage change; an older one than the contact's revision moves nobody."""
+        if change.revision < self.revision:
+            return replace(self, sequence=change.sequence)
+        places = {**self.places, change.lifecycle: Place(change.to_stage, change.entry)}
+        return replace(self, sequence=change.sequence, places=places)
+
     def in_stage(self, lifecycle: str, place: Place) -> bool:
         """Whether the customer is still in that stage, for the same time."""
         return self.places.get(lifecycle) == place

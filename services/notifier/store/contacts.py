@@ -47,7 +47,7 @@ async def lock(tx: Transaction, keys: Collection[str]) -> dict[str, Contact]:
     table = tables.contacts.c
     statement = select(*(table[name] for name in _COLUMNS)).where(table.customer_key.in_(ordered))
     rows = await tx.execute(statement.order_by(table.customer_key).with_for_update())
-    return {row[0]: _contact(*row[1:]) for row in rows}
+    return {row[0]: _contact(*row[1:]) for row in map(tuple, rows)}
 
 
 async def load(tx: Transaction, keys: Collection[str]) -> dict[str, Contact]:

@@ -35,9 +35,7 @@ async def finish(tx: Transaction, endings: Sequence[Ending], now_ms: int) -> Non
 
 
 async def _close(tx: Transaction, endings: Sequence[Ending], now_ms: int) -> None:
-    rows = [
-        (one.planned.id, one.outcome, one.reason, one.detail[:1000], one.attempts, now_ms) for one in endings
-    ]
+    rows = [(one.planned.id, one.outcome, one.reason, one.detail[:1000], one.attempts, now_ms) for one in endings]
     await tx.upsert(tables.outcomes, _OUTCOMES, rows)
     await outbox.add(tx, [outbox.outcome_record(one, now_ms) for one in endings])
 
@@ -75,9 +73,7 @@ def with_state(tenant: str) -> Select[Any]:
             ended.c.attempts.label("made"),
             ended.c.finished_ms,
         )
-        .select_from(
-            plan.outerjoin(waiting, waiting.c.id == plan.c.id).outerjoin(ended, ended.c.id == plan.c.id)
-        )
+        .select_from(plan.outerjoin(waiting, waiting.c.id == plan.c.id).outerjoin(ended, ended.c.id == plan.c.id))
         .where(plan.c.tenant == tenant)
         .order_by(plan.c.planned_ms.desc(), plan.c.id.desc())
     )

@@ -41,7 +41,7 @@ async def oldest(tx: Transaction, most: int) -> list[Unpublished]:
     table = tables.outbox.c
     columns = [table[name] for name in Unpublished._fields]
     rows = await tx.execute(select(*columns).order_by(table.created_ms, table.id).limit(most))
-    return [Unpublished(*row) for row in rows]
+    return [Unpublished._make(row) for row in rows]
 
 
 async def remove(tx: Transaction, rows: Sequence[Unpublished]) -> None:

@@ -55,7 +55,10 @@ async def lock_owned(tx: Transaction, claims: Mapping[TopicPartition, Claim]) ->
 
 
 async def advance(
-    tx: Transaction, claims: Mapping[TopicPartition, Claim], claimant: Claimant, next_offsets: Mapping[TopicPartition, int]
+    tx: Transaction,
+    claims: Mapping[TopicPartition, Claim],
+    claimant: Claimant,
+    next_offsets: Mapping[TopicPartition, int],
 ) -> None:
     """Move on to `next_offsets`; the rows are locked by `lock_owned` in this transaction."""
     rows = [
@@ -75,4 +78,4 @@ async def _locked(tx: Transaction, wheres: list[TopicPartition]) -> dict[TopicPa
         .with_for_update()
     )
     rows = await tx.execute(statement)
-    return {TopicPartition(topic, number): (epoch, offset, log) for topic, number, epoch, offset, log in rows}
+    return {TopicPartition(row[0], row[1]): (row[2], row[3], row[4]) for row in map(tuple, rows)}

@@ -72,7 +72,7 @@ async def next_due(tx: Transaction) -> dict[str, int]:
     heads = heads.union_all(select(following).where(heads.c.endpoint.is_not(None)))
     first = select(func.min(table.c.due_ms)).where(table.c.endpoint == heads.c.endpoint).scalar_subquery()
     rows = await tx.execute(select(heads.c.endpoint, first).where(heads.c.endpoint.is_not(None)))
-    return {endpoint: due_ms for endpoint, due_ms in rows if due_ms is not None}
+    return {row[0]: row[1] for row in map(tuple, rows) if row[1] is not None}
 
 
 async def lock_due(tx: Transaction, room: Mapping[str, int], now_ms: int) -> list[Waiting]:
@@ -84,7 +84,7 @@ async def lock_due(tx: Transaction, room: Mapping[str, int], now_ms: int) -> lis
     table = tables.due.c
     statement = select(*(table[name] for name in _COLUMNS)).where(table.id.in_(ids), table.due_ms <= now_ms)
     rows = await tx.execute(statement.order_by(table.due_ms).with_for_update(skip_locked=True))
-    return [Waiting(*row) for row in rows]
+    return [Waiting._make(row) for row in rows]
 
 
 def _due_ids(endpoint: str, most: int, now_ms: int) -> Select[tuple[str]]:
@@ -99,14 +99,16 @@ async def lock(tx: Transaction, ids: Sequence[str]) -> dict[str, Waiting]:
     table = tables.due.c
     statement = select(*(table[name] for name in _COLUMNS)).where(table.id.in_(list(ids)))
     rows = await tx.execute(statement.order_by(table.id).with_for_update())
-    return {row[0]: Waiting(*row) for row in rows}
+    return {row[0]: Waiting._make(row) for row in rows}
 
 
 async def lock_watched(tx: Transaction, keys: Sequence[str]) -> list[Waiting]:
     """Steps that wait for these customers and lifecycles, and are not being sent just now."""
     table = tables.due.c
-    statement = select(*(table[name] for name in _COLUMNS)).where(table.watched.in_(list(keys)), table.lease_token == "")
-    return [Waiting(*row) for row in await tx.execute(statement.order_by(table.id).with_for_update())]
+    statement = select(*(table[name] for name in _COLUMNS)).where(
+        table.watched.in_(list(keys)), table.lease_token == ""
+    )
+    return [Waiting._make(row) for row in await tx.execute(statement.order_by(table.id).with_for_update())]
 
 
 async def park(tx: Transaction, endpoint: str) -> None:

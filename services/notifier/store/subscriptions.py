@@ -103,7 +103,7 @@ async def remove(tx: Transaction, subscription_id: str, now_ms: int) -> None:
     ids = select(waiting.id, waiting.attempts).where(waiting.endpoint == endpoint)
     rows = [
         (row[0], Outcome.CANCELLED, None, "the subscription was deleted", row[1], now_ms)
-        for row in await tx.execute(ids)
+        for row in map(tuple, await tx.execute(ids))
     ]
     await tx.upsert(tables.outcomes, tuple(column.name for column in tables.outcomes.columns), rows)
     await tx.execute(delete(tables.due).where(waiting.endpoint == endpoint))

@@ -163,6 +163,10 @@ def compiled_condition(source: str, event_types: frozenset[str], currency: str) 
     return CelCondition(source, Scope(BUILT_IN, event_types, currency))
 
 
+def _stage(key: str, part: StagePart) -> Stage:
+    return Stage(key, part.order, {str(locale): label for locale, label in part.label.items()}, part.side)
+
+
 def _transition(part: TransitionPart, currency: str) -> Transition:
     return Transition(
         id=part.id,

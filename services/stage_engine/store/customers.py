@@ -34,10 +34,10 @@ async def load(transaction: Transaction, keys: Iterable[CustomerKey]) -> dict[Cu
     """The states of those who are known; the others are absent."""
     wanted = list(keys)
     states = await transaction.select_many(tables.customers, _KEY, wanted, (*_KEY, "state"))
-    known = [CustomerKey(tenant, customer) for tenant, customer, _ in states]
-    timers = await transaction.select_many(tables.timers, _KEY, known, (*_KEY, "ripe_ms"))
+    found = {CustomerKey(tenant, customer): stored for tenant, customer, stored in states}
+    timers = await transaction.select_many(tables.timers, _KEY, list(found), (*_KEY, "ripe_ms"))
     ripe = {CustomerKey(tenant, customer): ripe_ms for tenant, customer, ripe_ms in timers}
-    return {key: Loaded(decode_state(stored), ripe.get(key)) for key, (_, _, stored) in zip(known, states, strict=True)}
+    return {key: Loaded(decode_state(stored), ripe.get(key)) for key, stored in found.items()}
 
 
 async def save_states(transaction: Transaction, partition: int, states: Mapping[CustomerKey, CustomerState]) -> None:
@@ -66,7 +66,7 @@ async def ripe_customers(transaction: Transaction, partition: int, until_ms: int
         .order_by(tables.timers.c.ripe_ms)
         .limit(limit)
     )
-    return [CustomerKey(tenant, customer) for tenant, customer in found]
+    return [CustomerKey(*tuple(row)) for row in found]
 
 
 async def first_ripe_ms(transaction: Transaction, partition: int) -> int | None:

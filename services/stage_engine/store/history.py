@@ -27,6 +27,7 @@ class Past(NamedTuple):
     """A stored event, to be read again in the order of (arrival, offset)."""
 
     customer: CustomerKey
+    event_id: str
     arrival_ms: int
     offset: int
     logged_ms: int
@@ -61,7 +62,12 @@ async def bodies(transaction: Transaction, entries: Iterable[Entry]) -> dict[tup
 
 async def of_customers(transaction: Transaction, customers: Sequence[CustomerKey]) -> list[Past]:
     """All kept events of some customers, each customer's in the order in which they were applied."""
-    columns = ("tenant", "customer_id", "arrival_ms", "log_offset", "logged_ms", "body")
+    columns = ("tenant", "customer_id", "event_id", "arrival_ms", "log_offset", "logged_ms", "body")
     rows = await transaction.select_many(tables.history, ("tenant", "customer_id"), customers, columns)
     past = [Past(CustomerKey(tenant, customer), *rest) for tenant, customer, *rest in rows]
     return sorted(past, key=lambda each: (each.customer, each.arrival_ms, each.offset))
+
+
+async def forget(transaction: Transaction, past: Iterable[Past]) -> None:
+    """Delete events that a base state now stands for."""
+    await transaction.delete_many(tables.history, _KEY, [(*each.customer, each.event_id) for each in past])

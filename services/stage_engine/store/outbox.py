@@ -51,7 +51,7 @@ async def waiting(transaction: Transaction, topic: Topic, partition: int, limit:
         .order_by(outbox.c.position)
         .limit(limit)
     )
-    return [Waiting(*row) for row in found]
+    return [Waiting(*tuple(row)) for row in found]
 
 
 async def relayed(transaction: Transaction, claim: Claim, topic: Topic, until: int) -> None:

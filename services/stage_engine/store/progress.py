@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from sqlalchemy import insert, select, update
@@ -59,7 +60,7 @@ async def claim(database: Database, partition: int, owner: str, log_identity: st
             .returning(progress.c.epoch, *_COLUMNS)
         )
         if (row := taken.one_or_none()) is not None:
-            return Claim(partition, row[0]), _progress(*row[1:])
+            return Claim(partition, row[0]), _progress(tuple(row)[1:])
         await transaction.execute(insert(progress).values(**_first_row(partition, owner, log_identity)))
         return Claim(partition, 1), Progress(0, 0, 0, 0, {}, log_identity)
 
@@ -78,8 +79,10 @@ def _first_row(partition: int, owner: str, log_identity: str) -> dict[str, objec
     }
 
 
-def _progress(offset: int, arrival: int, watermark: int, position: int, versions: str, identity: str) -> Progress:
-    return Progress(offset, arrival, watermark, position, msgspec.json.decode(versions, type=Versions), identity)
+def _progress(row: tuple[Any, ...]) -> Progress:
+    offset, arrival_ms, watermark_ms, position, versions, identity = row
+    active = msgspec.json.decode(versions, type=Versions)
+    return Progress(offset, arrival_ms, watermark_ms, position, active, identity)
 
 
 async def lock(transaction: Transaction, claimed: Claim) -> Progress:
@@ -92,7 +95,7 @@ async def lock(transaction: Transaction, claimed: Claim) -> Progress:
     row = found.one_or_none()
     if row is None:
         raise OwnershipLost(f"partition {claimed.partition} was claimed by another engine after epoch {claimed.epoch}")
-    return _progress(*row)
+    return _progress(tuple(row))
 
 
 async def save(transaction: Transaction, claimed: Claim, now: Progress) -> None:

@@ -1,0 +1,1 @@
+"""Campaign files: read with positions, checked strictly, turned into the domain's campaigns."""

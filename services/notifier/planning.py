@@ -1,0 +1,162 @@
+"""The poll loop: owns partitions, hands what comes to `batch`, and never sends anything itself.
+
+Owning a partition here means holding the newest epoch of its progress row; what the log believes only says whose turn
+it is to claim. A batch that fails for a passing reason is forgotten and read again from its first record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+from services.notifier.batch import Batcher
+from services.notifier.store import progress
+from services.notifier.store.progress import Claim
+from shared.contracts.topics import Topic
+from shared.errors import Permanent, Transient
+from shared.log.port import Consumer, Log, Membership, Record, TopicPartition
+from shared.telemetry import metrics
+from shared.telemetry.logging import logger
+
+GROUP = "jornada-notifier"
+TOPICS = (Topic.STAGE_CHANGED, Topic.CUSTOMER_UPDATED)
+MOST_RECORDS = 500
+FETCH_MS = 250
+SERVICE = "notifier"
+_FIRST_BACKOFF_SECONDS = 0.1
+_LONGEST_BACKOFF_SECONDS = 5.0
+
+_log = logger(__name__)
+
+Batch = Mapping[TopicPartition, Sequence[Record]]
+
+
+class TakenOver(Transient):
+    """Another process has claimed these partitions; if they are still assigned to us, we claim them back later."""
+
+
+@dataclass(slots=True)
+class Planning:
+    """One member of the group. `halted` names partitions that wait for a person, with what to do."""
+
+    log: Log
+    batcher: Batcher
+    session_timeout_ms: int
+    halted: dict[TopicPartition, str] = field(default_factory=dict)
+    beat_at: float = field(default_factory=time.monotonic)
+    _claims: dict[TopicPartition, Claim] = field(default_factory=dict)
+    _assigned: set[TopicPartition] = field(default_factory=set)
+    _backoff: float = 0.0
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Plan until `stopping`; then leave the group at once, so that another takes over."""
+        consumer = self.log.consumer(
+            Membership(GROUP, TOPICS, self._on_assigned, self._on_revoked, self.session_timeout_ms)
+        )
+        await self._start(consumer, stopping)
+        try:
+            while not stopping.is_set():
+                self.beat_at = time.monotonic()
+                await self._turn(consumer, stopping)
+        finally:
+            await consumer.close()
+
+    async def _start(self, consumer: Consumer, stopping: asyncio.Event) -> None:
+        while not stopping.is_set():
+            self.beat_at = time.monotonic()
+            try:
+                await consumer.start()
+                return
+            except Transient as error:
+                await self._wait(stopping, error)
+
+    async def _turn(self, consumer: Consumer, stopping: asyncio.Event) -> None:
+        batch: Batch = {}
+        try:
+            await self._claim_new(consumer)
+            batch = await consumer.fetch(MOST_RECORDS, FETCH_MS)
+            batch = {where: records for where, records in batch.items() if where in self._claims and records}
+            if batch:
+                await self._handle(batch)
+            self._backoff = 0.0
+        except Transient as error:
+            self._forget(batch)
+            await self._wait(stopping, error)
+
+    async def _claim_new(self, consumer: Consumer) -> None:
+        """Claim what was assigned and is not claimed yet: at the start, after a rebalance, after losing an epoch."""
+        for where in sorted(self._assigned - set(self._claims) - set(self.halted)):
+            try:
+                async with self.batcher.database.transaction() as tx:
+                    claim = await progress.claim(tx, where, self.batcher.claimant)
+                await self._check_end(consumer, where, claim)
+            except Permanent as error:
+                self.halted[where] = str(error)
+                _log.error("partition_halted", topic=where.topic, partition=where.partition, detail=str(error))
+                continue
+            if where in self._assigned:
+                self._claims[where] = claim
+                await consumer.seek(where, claim.next_offset)
+        metrics.PARTITIONS_OWNED.labels(SERVICE).set(len(self._claims))
+
+    async def _check_end(self, consumer: Consumer, where: TopicPartition, claim: Claim) -> None:
+        end = await consumer.end_offset(where)
+        if claim.next_offset > end:
+            raise Permanent(
+                f"{where.topic} partition {where.partition} was read to offset {claim.next_offset}, but the log ends at "
+                f"{end}: records were lost or the topic was made anew. Restore the topic, or delete this partition's "
+                "row in notifier_progress to read it from its start"
+            )
+
+    async def _handle(self, batch: Batch) -> None:
+        started = time.monotonic()
+        try:
+            # A copy: the log's own machinery may take a partition away meanwhile.
+            lost = await self.batcher.handle(dict(self._claims), batch)
+        except Permanent as error:
+            _log.warning("batch_refused", detail=str(error), records=sum(map(len, batch.values())))
+            lost = await self._one_by_one(batch)
+        metrics.BATCH_RECORDS.labels(SERVICE).observe(sum(map(len, batch.values())))
+        metrics.BATCH_PHASE_SECONDS.labels(SERVICE, metrics.Phase.COMMIT).observe(time.monotonic() - started)
+        if lost:
+            raise TakenOver(", ".join(f"{where.topic}/{where.partition}" for where in sorted(lost)))
+
+    async def _one_by_one(self, batch: Batch) -> frozenset[TopicPartition]:
+        """Find the record that can't be written about, set it aside, and keep the others."""
+        claims = dict(self._claims)
+        lost: frozenset[TopicPartition] = frozenset()
+        for where, records in batch.items():
+            for record in records:
+                try:
+                    lost |= await self.batcher.handle(claims, {where: [record]})
+                except Permanent as error:
+                    await self.batcher.set_aside(claims, record, str(error))
+        return lost
+
+    def _forget(self, batch: Batch) -> None:
+        """Claim these partitions again, which seeks back to what was committed."""
+        for where in batch:
+            self._claims.pop(where, None)
+
+    async def _wait(self, stopping: asyncio.Event, error: Transient) -> None:
+        self._backoff = min(max(self._backoff * 2, _FIRST_BACKOFF_SECONDS), _LONGEST_BACKOFF_SECONDS)
+        _log.warning("planning_waits", detail=str(error), seconds=self._backoff)
+        try:
+            async with asyncio.timeout(self._backoff):
+                await stopping.wait()
+        except TimeoutError:
+            return
+
+    async def _on_assigned(self, gained: frozenset[TopicPartition]) -> None:
+        self._assigned |= gained
+        for where in gained:
+            self._claims.pop(where, None)
+
+    async def _on_revoked(self, lost: frozenset[TopicPartition]) -> None:
+        self._assigned -= lost
+        for where in lost:
+            self._claims.pop(where, None)
+            self.halted.pop(where, None)

@@ -1,0 +1,1 @@
+"""What the engine answers over HTTP: who is in which stage, since when, and why."""

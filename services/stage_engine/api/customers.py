@@ -1,0 +1,94 @@
+"""`GET /v1/customers…`: lists with counts per stage, one customer, and the why of every stage change."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Query
+
+from services.stage_engine.domain.publishing import shown_facts
+from services.stage_engine.domain.state import CustomerState
+from services.stage_engine.store import listings
+from services.stage_engine.store.listings import KeptChange, Listing, Placed
+from shared.auth.dependency import require
+from shared.auth.scopes import Caller, Scope
+from shared.auth.tenants import Tenants
+from shared.contracts.times import to_text
+from shared.db.port import Database
+from shared.http.problems import NOT_FOUND, Problem
+
+Reader = Annotated[Caller, Depends(require(Scope.CUSTOMERS_READ))]
+Limit = Annotated[int, Query(ge=1, le=500, description="customers or changes on a page")]
+CustomerId = Annotated[str, Query(max_length=200)]
+
+
+def customers_router(database: Database) -> APIRouter:
+    """The routes. All need the scope customers:read and see the caller's tenant only."""
+    router = APIRouter(prefix="/v1/customers", tags=["customers"])
+    tenants = Tenants(database)
+
+    @router.get("", summary="Customers of a lifecycle or stage, with counts per stage")
+    async def list_customers(
+        caller: Reader, lifecycle: str = "ecommerce", stage: str | None = None, after: str = "", limit: Limit = 100
+    ) -> dict[str, Any]:
+        async with database.reading() as transaction:
+            page = await listings.placed(transaction, Listing(caller.tenant, lifecycle, stage, after, limit))
+            counts = await listings.counts(transaction, caller.tenant, lifecycle)
+        last = page[-1].customer_id if len(page) == limit else None
+        return {"lifecycle": lifecycle, "counts": counts, "customers": [_placed(each) for each in page], "next": last}
+
+    @router.get("/{customer_id}", summary="One customer: stage in each lifecycle, since when, and facts")
+    async def get_customer(caller: Reader, customer_id: str) -> dict[str, Any]:
+        async with database.reading() as transaction:
+            state = await listings.state_of(transaction, caller.tenant, customer_id)
+        if state is None:
+            raise _unknown(customer_id)
+        return _customer(customer_id, state, await tenants.currency(caller.tenant))
+
+    @router.get("/{customer_id}/stage-changes", summary="A customer's stage changes, each with why")
+    async def get_stage_changes(caller: Reader, customer_id: str, after: int = 0, limit: Limit = 100) -> dict[str, Any]:
+        async with database.reading() as transaction:
+            if await listings.state_of(transaction, caller.tenant, customer_id) is None:
+                raise _unknown(customer_id)
+            page = await listings.changes_of(transaction, caller.tenant, customer_id, after, limit)
+        last = page[-1].sequence if len(page) == limit else None
+        return {"customer_id": customer_id, "stage_changes": [_change(each) for each in page], "next": last}
+
+    return router
+
+
+def _unknown(customer_id: str) -> Problem:
+    return Problem(NOT_FOUND, f"no event of a customer {customer_id!r} was ever applied for this tenant")
+
+
+def _placed(each: Placed) -> dict[str, Any]:
+    return {
+        "customer_id": each.customer_id,
+        "stage": each.stage,
+        "since": to_text(each.entered_ms),
+        "entry": each.entry,
+    }
+
+
+def _customer(customer_id: str, state: CustomerState, currency: str) -> dict[str, Any]:
+    return {
+        "customer_id": customer_id,
+        "revision": state.revision,
+        "currency": currency,
+        "lifecycles": {
+            name: {
+                "stage": current.stage,
+                "since": to_text(current.entered_ms),
+                "entry": current.entries[current.stage],
+            }
+            for name, current in sorted(state.lifecycles.items())
+        },
+        "facts": shown_facts(state.facts, currency),
+    }
+
+
+def _change(each: KeptChange) -> dict[str, Any]:
+    data: dict[str, Any] = msgspec.json.decode(each.data)
+    data.pop("customer", None)
+    return {"id": each.change_id, "effective_at": to_text(each.effective_ms), **data}

@@ -1,0 +1,128 @@
+"""One batch's decisions: records folded over states, purely. `batch` loads before and writes after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
+from services.stage_engine.domain.decision import (
+    Applied,
+    BehindClock,
+    Decision,
+    EvaluationError,
+    StageChange,
+    Unapplicable,
+)
+from services.stage_engine.domain.event import Event, Tick
+from services.stage_engine.domain.lifecycle import Rules
+from services.stage_engine.domain.publishing import SNAPSHOT_EVENTS
+from services.stage_engine.domain.state import CustomerState
+from services.stage_engine.store.customers import CustomerKey, Loaded
+from services.stage_engine.store.history import Entry
+from shared.contracts.dead_letters import DeadLetterReason
+from shared.contracts.times import to_text
+
+RulesOf = Callable[[str], Rules]
+"""The rules that hold for a tenant."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A readable event that can't be applied."""
+
+    entry: Entry
+    reason: DeadLetterReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A stage change, whose it is, and the trace of what caused it (None for timers)."""
+
+    customer: CustomerKey
+    change: StageChange
+    traceparent: str | None
+
+
+@dataclass(slots=True)
+class Decided:
+    """What a batch came to. `updated` are customers whose snapshot may differ, `ticked` those that only time touched."""
+
+    states: dict[CustomerKey, CustomerState] = field(default_factory=dict)
+    updated: dict[CustomerKey, str | None] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    errors: list[tuple[CustomerKey, EvaluationError]] = field(default_factory=list)
+
+    def keep(self, customer: CustomerKey, applied: Applied, traceparent: str | None) -> None:
+        """Take over the outcome of one `advance`."""
+        self.states[customer] = applied.state
+        if applied.changes:
+            self.updated[customer] = traceparent
+            self.changes += [Change(customer, change, traceparent) for change in applied.changes]
+        if applied.errors:
+            self.errors += [(customer, error) for error in applied.errors]
+
+
+def decide_events(
+    entries: Sequence[Entry], traces: Mapping[int, str | None], loaded: Mapping[CustomerKey, Loaded], rules_of: RulesOf
+) -> Decided:
+    """Apply events in log order; `traces` maps offsets to trace parents."""
+    decided = Decided()
+    for entry in entries:
+        event = entry.event
+        customer = CustomerKey(event.tenant, event.customer_id)
+        state = _state(decided, loaded, customer)
+        decision = _advance(rules_of(event.tenant), state, event)
+        if isinstance(decision, Applied):
+            trace = traces.get(entry.offset)
+            decided.keep(customer, decision, trace)
+            if event.type in SNAPSHOT_EVENTS:
+                decided.updated[customer] = trace
+        else:
+            decided.refusals.append(_refusal(entry, decision))
+    return decided
+
+
+def decide_ticks(
+    customers: Iterable[CustomerKey], until_ms: int, loaded: Mapping[CustomerKey, Loaded], rules_of: RulesOf
+) -> Decided:
+    """Let ripe wake-ups of these customers go off."""
+    decided = Decided()
+    for customer in customers:
+        if customer in loaded:
+            decision = advance(rules_of(customer.tenant), loaded[customer].state, Tick(*customer, until_ms))
+            assert isinstance(decision, Applied)
+            decided.keep(customer, decision, None)
+    return decided
+
+
+def _state(decided: Decided, loaded: Mapping[CustomerKey, Loaded], customer: CustomerKey) -> CustomerState:
+    state = decided.states.get(customer)
+    if state is not None:
+        return state
+    stored = loaded.get(customer)
+    return stored.state if stored else NEW_CUSTOMER
+
+
+def _advance(rules: Rules, state: CustomerState, event: Event) -> Decision:
+    try:
+        return advance(rules, state, event)
+    except Exception as error:  # the loop's edge: whatever one record does to us, the others must go on
+        _log.exception("an event could not be applied", tenant=event.tenant, event_id=event.id)
+        return Unapplicable(f"{type(error).__name__} while applying it: {error}")
+
+
+def _refusal(entry: Entry, decision: BehindClock | Unapplicable) -> Refusal:
+    if isinstance(decision, Unapplicable):
+        return Refusal(entry, DeadLetterReason.UNAPPLICABLE, decision.detail)
+    clock = to_text(decision.clock_ms)
+    detail = (
+        f"backfill of {to_text(entry.event.time_ms)} is behind the customer's clock in {decision.lifecycle}, {clock}"
+    )
+    return Refusal(entry, DeadLetterReason.BEHIND_CLOCK, detail)

@@ -1,0 +1,50 @@
+"""Registers lifecycle files as immutable, versioned rows when the engine starts."""
+
+from __future__ import annotations
+
+import structlog
+
+from services.stage_engine.definitions.definition import Definition, load_definition, parse_definition, shipped_or_path
+from services.stage_engine.store import lifecycles
+from shared.db.port import Database
+from shared.errors import Permanent
+
+_log = structlog.get_logger(__name__)
+
+
+class DefinitionDiffers(Permanent):
+    """A file says something else than the active version; starting with it would change rules behind people's backs."""
+
+
+async def register(database: Database, names: tuple[str, ...], now_ms: int) -> dict[tuple[str, int], Definition]:
+    """Register what is new, and give every definition by name and version.
+
+    Raises DefinitionError for a broken file, DefinitionDiffers for one that differs from the active version, Permanent
+    for a lifecycle named twice.
+    """
+    definitions = [load_definition(shipped_or_path(name)) for name in names]
+    repeated = {each.name for each in definitions if sum(other.name == each.name for other in definitions) > 1}
+    if repeated:
+        raise Permanent(f"JORNADA_LIFECYCLES names {', '.join(sorted(repeated))} more than once")
+    async with database.transaction() as transaction:
+        known = {each.name: each for each in await lifecycles.newest(transaction)}
+        for definition in definitions:
+            stored = known.get(definition.name)
+            if stored is None:
+                stored = lifecycles.Stored(definition.name, 1, definition.digest, definition.body)
+                await lifecycles.add(transaction, stored, now_ms)
+                _log.info("lifecycle registered", lifecycle=definition.name, version=1)
+            elif stored.digest != definition.digest:
+                raise DefinitionDiffers(_advice(definition, stored.version))
+            known[definition.name] = stored
+    chosen = [known[definition.name] for definition in definitions]
+    return {
+        (each.name, each.version): parse_definition(f"{each.name} version {each.version}", each.body) for each in chosen
+    }
+
+
+def _advice(definition: Definition, version: int) -> str:
+    return (
+        f"{definition.file} differs from {definition.name} version {version}, which is active. "
+        f"Publish it with `jornada lifecycle publish {definition.file}`, or restore the file"
+    )

@@ -1,0 +1,132 @@
+"""The work on one owned partition: batches while records come, timers when they are ripe, one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from services.stage_engine.batch import Batches
+from services.stage_engine.relay import Relay
+from services.stage_engine.store import customers
+from services.stage_engine.store.progress import Claim
+from services.stage_engine.watermark import CLOCK_MARGIN_MS, caught_up_watermark
+from services.stage_engine.writing import Written
+from shared.backoff import patiently
+from shared.contracts.topics import Topic
+from shared.log.port import Consumer, Record, TopicPartition
+
+_ASK_AGAIN_SECONDS = 0.5
+_NEVER = 1 << 62
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Most records and most timers in one transaction."""
+
+    records: int
+    timers: int
+
+
+@dataclass(slots=True)
+class PartitionWorker:
+    """Owned by one engine under one claim; ends with OwnershipLost, or when stopped."""
+
+    where: TopicPartition
+    claim: Claim
+    batches: Batches
+    consumer: Consumer
+    relays: Mapping[Topic, Relay]
+    limits: Limits
+    now_ms: Callable[[], int]
+    arrival_ms: int = 0
+    """The greatest arrival handled."""
+    _queue: deque[Record] = field(default_factory=deque)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _stopping: bool = False
+    _busy: bool = False
+    _paused: bool = False
+    _first_ripe_ms: int = _NEVER
+
+    def offer(self, records: Sequence[Record]) -> None:
+        """Take records over, in log order. A full queue pauses the fetching of this partition."""
+        self._queue.extend(records)
+        self._wake.set()
+        if len(self._queue) >= 2 * self.limits.records and not self._paused:
+            self._paused = True
+            self.consumer.pause(self.where)
+
+    def stop(self) -> None:
+        """Finish the batch under way, then return; what is queued will be read again by the next owner."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until stopped. Raises OwnershipLost."""
+        self._first_ripe_ms = await self._patiently(self._read_first_ripe)
+        while not self._stopping:
+            if self._queue:
+                await self._apply_batch()
+                if self._first_ripe_ms <= self.arrival_ms:
+                    await self._fire(self.arrival_ms)
+            elif not await self._fire_if_caught_up():
+                await self._rest()
+
+    async def _apply_batch(self) -> None:
+        self._busy = True
+        records = [self._queue.popleft() for _ in range(min(len(self._queue), self.limits.records))]
+        if self._paused and len(self._queue) < self.limits.records:
+            self._paused = False
+            self.consumer.resume(self.where)
+        self._told(await self._patiently(lambda: self.batches.apply(self.claim, records)))
+        self.arrival_ms = max(self.arrival_ms, max(record.arrival_ms for record in records))
+        self._busy = False
+
+    async def _fire(self, until_ms: int) -> None:
+        self._told(await self._patiently(lambda: self.batches.fire(self.claim, until_ms, self.limits.timers)))
+        self._first_ripe_ms = await self._patiently(self._read_first_ripe)
+
+    async def _fire_if_caught_up(self) -> bool:
+        """Whether timers went off, or records came in while asking."""
+        if self._first_ripe_ms > self.now_ms() - CLOCK_MARGIN_MS:
+            return False
+        until_ms = await caught_up_watermark(self.consumer, self.where, self._all_handled, self.now_ms)
+        if until_ms is None or until_ms < self._first_ripe_ms:
+            return bool(self._queue)
+        await self._fire(until_ms)
+        return True
+
+    def _all_handled(self) -> bool:
+        return not self._queue and not self._busy
+
+    async def _rest(self) -> None:
+        """Until records come, a timer may be ripe, or the log may answer again."""
+        ahead = (self._first_ripe_ms + CLOCK_MARGIN_MS - self.now_ms()) / 1000
+        seconds = min(max(ahead, _ASK_AGAIN_SECONDS), 60.0)
+        self._wake.clear()
+        if self._queue or self._stopping:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    def _told(self, written: Written) -> None:
+        """Wake whoever works on what was written."""
+        for topic in written.topics:
+            self.relays[topic].wake()
+        if written.ripe_ms is not None:
+            self._first_ripe_ms = min(self._first_ripe_ms, written.ripe_ms)
+
+    async def _read_first_ripe(self) -> int:
+        async with self.batches.database.reading() as transaction:
+            first = await customers.first_ripe_ms(transaction, self.claim.partition)
+        return _NEVER if first is None else first
+
+    async def _patiently(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        """Wait out a database that is away or busy: the partition's records wait too, nothing is set aside for it."""
+        return await patiently(call, "engine waits for the database")

@@ -1,0 +1,88 @@
+"""Reads for people and programs: never part of a batch, always of one tenant."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlalchemy import func, select
+
+from services.stage_engine.domain.state import CustomerState, decode_state
+from services.stage_engine.store.tables import customers, stage_changes, stages
+from shared.db.port import Transaction
+
+
+class Placed(NamedTuple):
+    """A customer in a stage."""
+
+    customer_id: str
+    stage: str
+    entered_ms: int
+    entry: int
+
+
+class KeptChange(NamedTuple):
+    """A stage change as it was kept; `data` is JSON."""
+
+    sequence: int
+    change_id: str
+    effective_ms: int
+    data: bytes
+
+
+class Listing(NamedTuple):
+    """Which customers are asked for; `after` is the last customer id of the page before."""
+
+    tenant: str
+    lifecycle: str
+    stage: str | None
+    after: str
+    limit: int
+
+
+async def placed(transaction: Transaction, asked: Listing) -> list[Placed]:
+    """Customers of a lifecycle, or of one of its stages, by customer id."""
+    statement = (
+        select(stages.c.customer_id, stages.c.stage, stages.c.entered_ms, stages.c.entry)
+        .where(stages.c.tenant == asked.tenant, stages.c.lifecycle == asked.lifecycle)
+        .where(stages.c.customer_id > asked.after)
+        .order_by(stages.c.customer_id)
+        .limit(asked.limit)
+    )
+    if asked.stage is not None:
+        statement = statement.where(stages.c.stage == asked.stage)
+    return [Placed(*tuple(row)) for row in await transaction.execute(statement)]
+
+
+async def counts(transaction: Transaction, tenant: str, lifecycle: str) -> dict[str, int]:
+    """How many customers are in each stage of a lifecycle."""
+    statement = (
+        select(stages.c.stage, func.count())
+        .where(stages.c.tenant == tenant, stages.c.lifecycle == lifecycle)
+        .group_by(stages.c.stage)
+        .order_by(stages.c.stage)
+    )
+    found = [tuple(row) for row in await transaction.execute(statement)]
+    return {str(stage): int(count) for stage, count in found}
+
+
+async def state_of(transaction: Transaction, tenant: str, customer_id: str) -> CustomerState | None:
+    """A customer's state, or None for one who was never heard of."""
+    found = await transaction.execute(
+        select(customers.c.state).where(customers.c.tenant == tenant, customers.c.customer_id == customer_id)
+    )
+    stored = found.scalar_one_or_none()
+    return None if stored is None else decode_state(stored)
+
+
+async def changes_of(
+    transaction: Transaction, tenant: str, customer_id: str, after: int, limit: int
+) -> list[KeptChange]:
+    """A customer's stage changes behind a sequence number, in order."""
+    statement = (
+        select(stage_changes.c.sequence, stage_changes.c.change_id, stage_changes.c.effective_ms, stage_changes.c.data)
+        .where(stage_changes.c.tenant == tenant, stage_changes.c.customer_id == customer_id)
+        .where(stage_changes.c.sequence > after)
+        .order_by(stage_changes.c.sequence)
+        .limit(limit)
+    )
+    return [KeptChange(*tuple(row)) for row in await transaction.execute(statement)]

@@ -1,0 +1,208 @@
+"""Writes what a batch came to: states, stages, timers, stage changes, outbox, dead letters and progress, set-based."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from services.stage_engine.deciding import Decided, Refusal, RulesOf
+from services.stage_engine.domain.lifecycle import Rules
+from services.stage_engine.domain.publishing import publish_change, publish_customer
+from services.stage_engine.domain.state import CustomerState
+from services.stage_engine.reading import Unreadable
+from services.stage_engine.store import customers, dead_letters, history, outbox, progress
+from services.stage_engine.store.customers import CustomerKey, Loaded
+from services.stage_engine.store.dead_letters import DeadLetter
+from services.stage_engine.store.history import Entry
+from services.stage_engine.store.outbox import Outgoing
+from services.stage_engine.store.progress import Claim, Progress
+from shared.contracts.cloudevent import Produced, decode, encode_produced, record_key
+from shared.contracts.dead_letters import DEAD_LETTER_TYPE, EXCERPT_BYTES, DeadLettered, DeadLetterReason
+from shared.contracts.stage_changed import STAGE_ENGINE_SOURCE
+from shared.contracts.topics import Topic
+from shared.db.port import Row, Transaction
+from shared.log.port import Record
+from shared.telemetry import metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is to be written: the progress reached, the decisions, and what was loaded before them."""
+
+    after: Progress
+    decided: Decided
+    loaded: Mapping[CustomerKey, Loaded]
+    rules_of: RulesOf
+    settle_ms: int
+    letters: Sequence[DeadLetter] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What the partition's other loops need to know: the topics that got records, and the earliest timer armed."""
+
+    topics: frozenset[Topic] = frozenset()
+    ripe_ms: int | None = None
+
+    def then(self, other: Written) -> Written:
+        """Both together."""
+        ripe = [each for each in (self.ripe_ms, other.ripe_ms) if each is not None]
+        return Written(self.topics | other.topics, min(ripe, default=None))
+
+
+async def write(transaction: Transaction, claim: Claim, outcome: Outcome) -> Written:
+    """Write all of it, the progress row last. Part of the transaction that locked it."""
+    decided, partition = outcome.decided, claim.partition
+    outgoing, kept = _outgoing(outcome)
+    ripe = _changed_timers(outcome)
+    await customers.save_states(transaction, partition, decided.states)
+    await customers.save_stages(transaction, _stage_rows(decided))
+    await customers.save_timers(transaction, partition, ripe)
+    await customers.save_stage_changes(transaction, kept)
+    await customers.save_errors(transaction, decided.errors)
+    await dead_letters.add(transaction, outcome.letters)
+    position = await outbox.add(transaction, partition, outcome.after.outbox_position, outgoing)
+    await progress.save(transaction, claim, replace(outcome.after, outbox_position=position))
+    transaction.after_commit(lambda: _count(outcome))
+    armed = [ripe_ms for ripe_ms in ripe.values() if ripe_ms is not None]
+    return Written(frozenset(each.topic for each in outgoing), min(armed, default=None))
+
+
+async def conflicts_among(transaction: Transaction, duplicates: Sequence[Entry]) -> list[Entry]:
+    """Those duplicates whose payload differs from what was applied under their id."""
+    stored = await history.bodies(transaction, duplicates)
+    return [entry for entry in duplicates if _differs(entry, stored)]
+
+
+def _differs(entry: Entry, stored: Mapping[tuple[str, str, str], bytes]) -> bool:
+    event = entry.event
+    body = stored.get((event.tenant, event.customer_id, event.id))
+    if body is None or body == entry.body:
+        return False
+    before, now = decode(body), decode(entry.body)
+    # A time that ingest made up differs with every retry; it says nothing about what the sender meant.
+    times_differ = before.time != now.time and not (before.servertime or now.servertime)
+    return (before.type, before.data) != (now.type, now.data) or times_differ
+
+
+def letters_for(
+    records: Sequence[Record],
+    unreadable: Iterable[Unreadable],
+    refusals: Iterable[Refusal],
+    conflicts: Iterable[Entry],
+) -> list[DeadLetter]:
+    """Dead letters for all that could not be applied."""
+    by_offset = {record.offset: record for record in records}
+    letters = [_letter(each.record, each.reason, each.detail, (each.tenant, each.customer_id)) for each in unreadable]
+    for refusal in refusals:
+        letters.append(_letter_of(refusal.entry, by_offset, refusal.reason, refusal.detail))
+    for entry in conflicts:
+        detail = f"the id {entry.event.id!r} was already applied with another payload; send the change under a new id"
+        letters.append(_letter_of(entry, by_offset, DeadLetterReason.ID_CONFLICT, detail))
+    return letters
+
+
+def _letter_of(entry: Entry, by_offset: Mapping[int, Record], reason: DeadLetterReason, detail: str) -> DeadLetter:
+    return _letter(by_offset[entry.offset], reason, detail, (entry.event.tenant, entry.event.customer_id))
+
+
+def _letter(record: Record, reason: DeadLetterReason, detail: str, whose: tuple[str | None, str | None]) -> DeadLetter:
+    return DeadLetter(
+        dead_letter_id=f"{record.partition}-{record.offset}",
+        partition=record.partition,
+        offset=record.offset,
+        reason=reason,
+        detail=detail.replace("\x00", "\\0"),
+        tenant=whose[0],
+        customer_id=whose[1].replace("\x00", "\\0") if whose[1] else whose[1],
+        key=record.key,
+        value=record.value,
+        arrival_ms=record.arrival_ms,
+    )
+
+
+def _outgoing(outcome: Outcome) -> tuple[list[Outgoing], list[Row]]:
+    """Records for the topics, and the stage changes as they are kept."""
+    outgoing, kept = [], []
+    for each in outcome.decided.changes:
+        customer, change = each.customer, each.change
+        published = publish_change(change, *customer, outcome.rules_of(customer.tenant).currency)
+        kept.append((*customer, change.sequence, published.change_id, change.effective_ms, published.kept))
+        outgoing.append(Outgoing(Topic.STAGE_CHANGED, record_key(*customer), published.record, each.traceparent))
+    outgoing += _updates(outcome)
+    outgoing += [_told(letter) for letter in outcome.letters]
+    return outgoing, kept
+
+
+def _updates(outcome: Outcome) -> Iterator[Outgoing]:
+    for customer, traceparent in outcome.decided.updated.items():
+        state = outcome.decided.states[customer]
+        at_ms = max(current.clock_ms for current in state.lifecycles.values())
+        record = publish_customer(state, *customer, at_ms)
+        yield Outgoing(Topic.CUSTOMER_UPDATED, record_key(*customer), record, traceparent)
+
+
+def _told(letter: DeadLetter) -> Outgoing:
+    data = DeadLettered(
+        dead_letter_id=letter.dead_letter_id,
+        reason=letter.reason,
+        detail=letter.detail,
+        topic=Topic.EVENTS,
+        partition=letter.partition,
+        offset=letter.offset,
+        key=(letter.key or b"").decode(errors="replace"),
+        excerpt=base64.b64encode((letter.value or b"")[:EXCERPT_BYTES]).decode(),
+    )
+    produced = Produced(
+        id=letter.dead_letter_id,
+        source=STAGE_ENGINE_SOURCE,
+        type=DEAD_LETTER_TYPE,
+        tenant=letter.tenant or "",
+        customer_id=letter.customer_id or "",
+        time_ms=letter.arrival_ms,
+        data=data,
+    )
+    return Outgoing(Topic.DEAD_LETTERS, letter.key or b"", encode_produced(produced), None)
+
+
+def _stage_rows(decided: Decided) -> list[Row]:
+    moved = {(each.customer, each.change.lifecycle.name) for each in decided.changes}
+    rows = []
+    for customer, lifecycle in moved:
+        current = decided.states[customer].lifecycles[lifecycle]
+        rows.append((*customer, lifecycle, current.stage, current.entered_ms, current.entries[current.stage]))
+    return rows
+
+
+def _changed_timers(outcome: Outcome) -> dict[CustomerKey, int | None]:
+    changed: dict[CustomerKey, int | None] = {}
+    for customer, state in outcome.decided.states.items():
+        before = outcome.loaded.get(customer)
+        ripe = ripe_ms(outcome.rules_of(customer.tenant), state, outcome.settle_ms)
+        if ripe != (before.ripe_ms if before else None):
+            changed[customer] = ripe
+    return changed
+
+
+def ripe_ms(rules: Rules, state: CustomerState, settle_ms: int) -> int | None:
+    """When a customer's first wake-up may go off without an event: due time plus lateness, and not while an import of
+    this customer is still coming in (until `settle_ms` after its last record, in log time)."""
+    first: int | None = None
+    for lifecycle in rules.lifecycles:
+        current = state.lifecycles.get(lifecycle.name)
+        if current is not None and current.wake_ms is not None:
+            ripe = current.wake_ms + lifecycle.lateness_ms
+            first = ripe if first is None or ripe < first else first
+    if first is None or not state.imported_until_ms:
+        return first
+    return max(first, state.imported_until_ms + settle_ms)
+
+
+def _count(outcome: Outcome) -> None:
+    for each in outcome.decided.changes:
+        metrics.STAGE_CHANGES.labels(each.change.lifecycle.name, each.change.to).inc()
+    for letter in outcome.letters:
+        metrics.DEAD_LETTERS.labels(letter.reason.value).inc()
+    for _, error in outcome.decided.errors:
+        metrics.EVALUATION_ERRORS.labels(error.lifecycle).inc()
