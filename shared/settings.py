@@ -81,6 +81,7 @@ class Settings(BaseSettings):
 
     # Notifier
     campaigns_dir: Path | None = Field(None, description="folder of campaign YAML files; unset takes the shipped ones")
+    default_locale: str = Field("pt-BR", description="language of letters to customers whose own is not written in")
     delivery: Literal["files", "allowlist", "live"] = Field(
         "files", description="who may be sent to: nobody (e-mails become .eml files), the allow-list, or everybody"
     )

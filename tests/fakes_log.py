@@ -6,7 +6,16 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from shared.contracts.topics import Topic, TopicSpec
-from shared.log.port import Consumer, FencedProducer, LogRefused, LogUnavailable, Membership, Message, Position, TopicPartition
+from shared.log.port import (
+    Consumer,
+    FencedProducer,
+    LogRefused,
+    LogUnavailable,
+    Membership,
+    Message,
+    Position,
+    TopicPartition,
+)
 
 
 class FakeProducer:

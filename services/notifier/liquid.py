@@ -14,14 +14,15 @@ from liquid.exceptions import LiquidError
 
 MAX_TEXT: Final = 64 * 1024
 MAX_ITEMS: Final = 1_000
-FILTERS: Final = frozenset(
-    "abs append at_least at_most capitalize ceil compact date default divided_by downcase escape escape_once first floor "
-    "join last lstrip minus modulo newline_to_br plus prepend replace_first reverse round rstrip size slice "
-    "split squish strip strip_html strip_newlines times truncate truncatewords uniq upcase url_encode".split()
-)
-TAGS: Final = frozenset(
-    "# assign break capture case comment content continue echo for if illegal output unless".split()
-)
+_FILTER_NAMES: Final = """
+abs append at_least at_most capitalize ceil compact date default divided_by downcase escape escape_once first floor join
+last lstrip minus modulo newline_to_br plus prepend replace_first reverse round rstrip size slice split squish strip
+strip_html strip_newlines times truncate truncatewords uniq upcase url_encode
+"""
+_TAG_NAMES: Final = "# assign break capture case comment content continue echo for if illegal output unless"
+FILTERS: Final = frozenset(_FILTER_NAMES.split())
+"""Left out: what marks text as safe, and `replace`, whose result can be the product of two long texts."""
+TAGS: Final = frozenset(_TAG_NAMES.split())
 
 
 class TemplateError(Exception):

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-
+from dataclasses import dataclass, field, replace
 
 from services.notifier.batch import Batcher
 from services.notifier.store import progress
@@ -68,6 +67,9 @@ class Planning:
         while not stopping.is_set():
             self.beat_at = time.monotonic()
             try:
+                # Offsets count in one log only, so a claim says in which.
+                claimant = replace(self.batcher.claimant, log_id=await self.log.identity())
+                self.batcher = replace(self.batcher, claimant=claimant)
                 await consumer.start()
                 return
             except Transient as error:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import uuid_utils
+from prometheus_client import Counter
 
 from services.notifier.domain.delivery import Channel, CompletedDispatch, Ending, Post
 from services.notifier.domain.retry import Decision, Disable, Done, GiveUp, Pause, RetryAt, Tried, decide
@@ -19,6 +20,10 @@ from shared.telemetry import metrics
 from shared.telemetry.logging import logger
 
 _log = logger(__name__)
+
+ENDPOINTS_STOPPED = Counter(
+    "jornada_webhook_endpoints_stopped_total", "Endpoints paused after 120 h of failure, or disabled by 410", ["status"]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +41,12 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
-    """Records for one process. `jitter` gives a number from 0 to 1."""
+    """Records for one process. `jitter` gives a number from 0 to 1; `recorded` is called after a commit."""
 
     database: Database
     clock: Callable[[], int]
     jitter: Callable[[], float]
+    recorded: Callable[[], None]
 
     async def record(self, completions: Sequence[CompletedDispatch]) -> None:
         """Record attempts of distinct deliveries. One whose lease was lost is another's to record."""
@@ -56,6 +62,7 @@ class Recorder:
             await deliveries.finish(tx, [ending for one in decided for ending in _ending(one)], now_ms)
             await self._record_health(tx, decided, known)
             tx.after_commit(lambda: _count(decided))
+            tx.after_commit(self.recorded)
 
     def _decide(self, completed: CompletedDispatch, known: Mapping[str, Subscription], now_ms: int) -> Decided:
         planned = completed.pending.planned
@@ -64,7 +71,9 @@ class Recorder:
         tried = Tried(planned.channel, completed.pending.attempts + 1, since, now_ms)
         return Decided(completed, decide(tried, completed.attempted, self.jitter()))
 
-    async def _record_health(self, tx: Transaction, decided: Sequence[Decided], known: Mapping[str, Subscription]) -> None:
+    async def _record_health(
+        self, tx: Transaction, decided: Sequence[Decided], known: Mapping[str, Subscription]
+    ) -> None:
         changed: dict[str, Health] = {}
         for one in decided:
             subscription = known.get(one.completed.pending.planned.subscription_id)
@@ -117,7 +126,7 @@ def _health(one: Decided, subscription: Subscription) -> Health | None:
 
 
 def _alert(health: Health) -> None:
-    metrics.ENDPOINTS_STOPPED.labels(health.status).inc()
+    ENDPOINTS_STOPPED.labels(health.status).inc()
     _log.error("webhook_endpoint_stopped", subscription=health.subscription_id, status=health.status, why=health.detail)
 
 

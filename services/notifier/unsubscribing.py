@@ -63,13 +63,23 @@ class Tokens:
         return hmac.digest(self.secret, payload, "sha256")[:_SIGNATURE_BYTES]
 
 
-async def tokens(database: Database) -> Tokens:
+@dataclass(slots=True)
+class LazyTokens:
     """The tokens of this installation: whoever asks first makes the secret, everybody else reads it."""
-    columns = ("name", "value")
-    async with database.transaction() as tx:
-        await tx.insert_new(tables.secrets, columns, [(_SECRET_NAME, secrets.token_bytes(32))], ("name",))
-        rows = await tx.select_many(tables.secrets, ("name",), [(_SECRET_NAME,)], ("value",))
-    return Tokens(bytes(rows[0][0]))
+
+    database: Database
+    _known: Tokens | None = None
+
+    async def get(self) -> Tokens:
+        """The tokens, read from the database once. Raises Transient."""
+        if self._known is None:
+            columns = ("name", "value")
+            fresh = (_SECRET_NAME, secrets.token_bytes(32))
+            async with self.database.transaction() as tx:
+                await tx.insert_new(tables.secrets, columns, [fresh], ("name",))
+                rows = await tx.select_many(tables.secrets, ("name",), [(_SECRET_NAME,)], ("value",))
+            self._known = Tokens(bytes(rows[0][0]))
+        return self._known
 
 
 async def unsubscribe(tx: Transaction, named: Named, now_ms: int) -> None:

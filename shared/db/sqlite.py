@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from sqlalchemy import Table, event, text
+from sqlalchemy import CursorResult, Executable, Table, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -22,6 +22,16 @@ _BUSY_MS = 10_000
 
 class SqliteTransaction(CoreTransaction):
     """The primitives as statements over VALUES, cut where SQLite's number of variables ends."""
+
+    async def execute(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> CursorResult[Any]:
+        with _values_that_fit():
+            return await super().execute(statement, parameters)
+
+    async def _write(
+        self, statement: str, table: Table, columns: Sequence[str], rows: Sequence[Row], *, fetch: bool = False
+    ) -> list[Row]:
+        with _values_that_fit():
+            return await super()._write(statement, table, columns, rows, fetch=fetch)
 
     def _chunks(
         self, statement: str, table: Table, columns: Sequence[str], rows: Sequence[Row]
@@ -119,6 +129,15 @@ async def _kinds_of_error() -> AsyncIterator[None]:
         raise DatabaseUnavailable(f"the database file can't be used: {error or type(error).__name__}") from error
     except SQLAlchemyError as error:
         raise DatabaseRefused(str(error)) from error
+
+
+@contextmanager
+def _values_that_fit() -> Iterator[None]:
+    """The driver raises these itself, before SQLite sees the value; PostgreSQL's wraps them in an error of its own."""
+    try:
+        yield
+    except (OverflowError, UnicodeError) as error:
+        raise DatabaseRefused(f"the database can't keep a value: {error}") from error
 
 
 def _kind(error: DBAPIError) -> Exception:

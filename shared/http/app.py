@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -73,7 +73,8 @@ def create_app(services: Sequence[Service], resources: Resources) -> FastAPI:
 
 def _refuse_declared_bodies(app: FastAPI) -> None:
     """FastAPI reads a declared body whole, and before it knows who is calling."""
-    for route in app.routes:
+    for context in iter_route_contexts(app.routes):
+        route = context.original_route
         if isinstance(route, APIRoute) and route.body_field is not None:
             raise Permanent(
                 f"{route.path} declares a body parameter; take the Request, and read it by shared.http.body.read_model"

@@ -39,6 +39,10 @@ class KafkaLog:
     async def partitions(self, topic: Topic) -> int:
         return (await self._topics.get(topic.value)).partitions
 
+    async def topic_settings(self, topic: Topic) -> Mapping[str, str]:
+        """A topic's settings as the broker has them; for people and tests."""
+        return await self._topics.settings(topic.value)
+
     async def producer(self) -> KafkaProducer:
         client = AIOKafkaProducer(
             bootstrap_servers=self._bootstrap,

@@ -75,7 +75,7 @@ class KafkaProducer:
     """
 
     def __init__(self, client: AIOKafkaProducer, topics: KafkaTopics, timeout_seconds: float) -> None:
-        self._client = client
+        self.client = client
         self._topics = topics
         self._timeout_seconds = timeout_seconds
         self._lanes: dict[tuple[str, int], _Lane] = {}
@@ -111,7 +111,7 @@ class KafkaProducer:
         if self._watching is not None:
             self._watching.cancel()
         self._fail_all(LogUnavailable("the producer was closed before Kafka had confirmed; repeat with the same ids"))
-        await stop(self._client)
+        await stop(self.client)
 
     async def _enqueue(self, topic: str, messages: Sequence[Message], partitions: Sequence[int]) -> list[Position]:
         if self._closed or self.broken:
@@ -160,7 +160,7 @@ class KafkaProducer:
         lane.busy = True
         self._in_flight += 1
         try:
-            delivery = await self._client.send_batch(batch, lane.topic, partition=lane.partition)
+            delivery = await self.client.send_batch(batch, lane.topic, partition=lane.partition)
         except Exception as error:  # whatever it is, it belongs to the callers, not to this loop
             self._land(lane)
             self._reject(taken, error)
@@ -169,7 +169,7 @@ class KafkaProducer:
 
     def _fill(self, lane: _Lane) -> tuple[Any, list[_Item]]:
         """As much as fits into a batch, the first in any case; who has given up is left out."""
-        batch = self._client.create_batch()
+        batch = self.client.create_batch()
         taken: list[_Item] = []
         waiting, now = lane.waiting, now_ms()
         while waiting:

@@ -54,7 +54,7 @@ class KafkaTopics:
             described = await self._described([topic])
             if topic not in described:
                 raise unknown_topic(topic)
-            config = await self._config(topic)
+            config = await self.settings(topic)
             limit = int(config["max.message.bytes"]) - _BATCH_OVERHEAD_BYTES
             self._known[topic] = TopicState(len(described[topic]["partitions"]), limit)
         return self._known[topic]
@@ -113,7 +113,8 @@ class KafkaTopics:
                 raise log_error(error(), f"looking up {topic['topic']}")
         return described
 
-    async def _config(self, topic: str) -> dict[str, str]:
+    async def settings(self, topic: str) -> dict[str, str]:
+        """All settings of an existing topic, as the broker names and writes them."""
         admin = await self._open()
         asked = [ConfigResource(ConfigResourceType.TOPIC, topic)]
         answers = await self._bounded(admin.describe_configs(asked), f"reading the settings of {topic}")
@@ -122,7 +123,7 @@ class KafkaTopics:
     async def _compare(self, spec: TopicSpec, partitions: int) -> None:
         if partitions != spec.partitions:
             raise TopicMismatch(partition_mismatch(spec, partitions))
-        time_type = (await self._config(spec.topic.value))["message.timestamp.type"]
+        time_type = (await self.settings(spec.topic.value))["message.timestamp.type"]
         if time_type != "LogAppendTime":
             raise TopicMismatch(
                 f"the topic {spec.topic} stamps records with {time_type}; arrival times must be the broker's. Set "

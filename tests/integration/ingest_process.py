@@ -23,6 +23,7 @@ from shared.http.server import running
 from shared.log.port import Log
 from shared.service import Resources
 from shared.settings import Settings
+from shared.telemetry.logging import configure_logging
 
 PURCHASE: dict[str, Any] = {
     "id": "order-1001-paid",
@@ -81,6 +82,7 @@ async def open_database(url: str) -> AsyncIterator[Database]:
 async def open_shop(database: Database, log: Log, **settings: Any) -> AsyncIterator[Shop]:
     """Ingest over the database and the log, listening on a free port."""
     chosen = Settings(http_port=0, **settings)
+    configure_logging(chosen)
     resources = Resources(chosen, database, log)
     ingest = build(resources)
     keys = Keys(database, "BRL")

@@ -25,7 +25,7 @@ _scalar = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False,
 _json = st.recursive(
     _scalar, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_text, inner, max_size=4), max_leaves=15
 )
-_field = st.sampled_from(
+_field = st.sampled_from(  # fields of payloads
     [
         "order_id",
         "amount",

@@ -16,6 +16,7 @@ from services.ingest.domain.outcome import Accepted, Outcome, Refused
 from services.ingest.publish import Publisher
 from shared.auth.dependency import authorise
 from shared.auth.scopes import Scope
+from shared.contracts.cloudevent import BACKFILL, LIVE
 from shared.contracts.times import now_ms
 from shared.http.body import read_body
 from shared.http.problems import MALFORMED, Problem, unavailable
@@ -26,7 +27,7 @@ from shared.telemetry.tracing import continued
 
 _log = logger(__name__)
 _JSON = "application/json"
-_accepted = {mode: EVENTS_ACCEPTED.labels(mode) for mode in ("live", "backfill")}
+_accepted = {mode: EVENTS_ACCEPTED.labels(mode) for mode in (LIVE, BACKFILL)}
 
 
 def events_router(publisher: Publisher) -> APIRouter:
@@ -87,8 +88,9 @@ async def _publish(publisher: Publisher, events: Sequence[Accepted], traceparent
         EVENTS_REFUSED.labels("log_unavailable").inc(len(events))
         _log.warning("events were not acknowledged", events=len(events), error=str(error))
         raise unavailable("the log did not take the events in time; send the same request again") from None
-    for event in events:
-        _accepted[event.mode].inc()
+    imported = sum(event.mode == BACKFILL for event in events)
+    _accepted[BACKFILL].inc(imported)
+    _accepted[LIVE].inc(len(events) - imported)
 
 
 def _count_refused(outcomes: Sequence[Outcome]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -83,20 +84,23 @@ def _checked(intake: Intake, envelope: Envelope) -> Outcome:
     problem = _wrong_names(envelope) or _wrong_use(intake, envelope)
     if problem is not None:
         return problem
+    time_ms = intake.now_ms if envelope.time is None else _event_time(intake, envelope.time)
+    if isinstance(time_ms, Refused):
+        return time_ms
     raw = bytes(envelope.data)
     if not raw and envelope.type in PAYLOADS:
         return refused(Reason.PAYLOAD, "/data", "it is required", "add it")
     data = compact(raw) if raw else _EMPTY_OBJECT
-    return check_data(envelope.type, data) or _accepted(intake, envelope, data)
+    return check_data(envelope.type, data) or _accepted(intake, envelope, time_ms, data)
 
 
-def _accepted(intake: Intake, envelope: Envelope, data: bytes) -> Outcome:
+def _accepted(intake: Intake, envelope: Envelope, time_ms: int, data: bytes) -> Outcome:
     posted = Posted(
         tenant=intake.tenant,
         customer_id=envelope.customer_id,
         id=envelope.id if envelope.id is not None else intake.new_id(),
         type=envelope.type,
-        time_ms=to_ms(envelope.time) if envelope.time else intake.now_ms,
+        time_ms=time_ms,
         data=data,
         mode=envelope.mode,
         servertime=envelope.time is None,
@@ -127,13 +131,11 @@ def _wrong_names(envelope: Envelope) -> Refused | None:
 
 
 def _wrong_use(intake: Intake, envelope: Envelope) -> Refused | None:
-    """The rules that span several fields: ids, times, backfill."""
+    """The rules that span several fields: ids and backfill."""
     if envelope.id is None and envelope.type in _NEEDS_ID:
         detail = f"a {envelope.type} needs an id of yours: one made here would count a repeated request twice"
         return refused(Reason.ID_NEEDED, "/id", detail, 'take what names it in your system, such as "order-1001-paid"')
-    if envelope.mode == BACKFILL:
-        return _wrong_backfill(intake, envelope) or _wrong_time(intake, envelope)
-    return _wrong_time(intake, envelope)
+    return _wrong_backfill(intake, envelope) if envelope.mode == BACKFILL else None
 
 
 def _wrong_backfill(intake: Intake, envelope: Envelope) -> Refused | None:
@@ -146,10 +148,8 @@ def _wrong_backfill(intake: Intake, envelope: Envelope) -> Refused | None:
     return None
 
 
-def _wrong_time(intake: Intake, envelope: Envelope) -> Refused | None:
-    time = envelope.time
-    if time is None:
-        return None
+def _event_time(intake: Intake, time: datetime) -> int | Refused:
+    """Milliseconds of the time that the sender gave."""
     if time.tzinfo is None:
         return refused(Reason.TIME, "/time", "it has no offset", "write it like 2026-11-22T14:03:11Z")
     milliseconds = to_ms(time)
@@ -158,7 +158,7 @@ def _wrong_time(intake: Intake, envelope: Envelope) -> Refused | None:
     if milliseconds > intake.now_ms + MAX_FUTURE_MS:
         advice = "write when it happened, in UTC or with an offset, and check your clock"
         return refused(Reason.TIME, "/time", "it is more than 5 minutes in the future", advice)
-    return None
+    return milliseconds
 
 
 def _once(seen: dict[tuple[str, str], Accepted], outcome: Outcome) -> Outcome:

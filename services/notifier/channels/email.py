@@ -19,8 +19,9 @@ import aiosmtplib
 
 from services.notifier.channels.letters import CannotWrite, Writer, Written
 from services.notifier.domain.delivery import Attempted, Email, PendingDispatch
-from services.notifier.rendering import TemplateError
-from shared.errors import Permanent
+from services.notifier.liquid import TemplateError
+from services.notifier.unsubscribing import LazyTokens
+from shared.errors import Permanent, Transient
 
 SMTP_SECONDS: Final = 20.0
 _IDLE_SECONDS: Final = 30.0
@@ -73,7 +74,8 @@ class MailServer:
     async def hand_over(self, delivery_id: str, sender: str, written: Written) -> None:
         while (client := self._take()) is not None:
             try:
-                return await self._send(client, sender, written)
+                await self._send(client, sender, written)
+                return
             except aiosmtplib.SMTPServerDisconnected:
                 # It was closed while idle. Before the end of the data that is harmless, after it at-least-once.
                 client.close()
@@ -131,6 +133,7 @@ class EmailChannel:
 
     writer: Writer
     transport: Transport
+    tokens: LazyTokens
     clock: Callable[[], int]
 
     async def attempt(self, pending: PendingDispatch, email: Email) -> Attempted:
@@ -142,7 +145,7 @@ class EmailChannel:
 
     async def _try(self, pending: PendingDispatch, email: Email, now_ms: int) -> tuple[int | None, str, bool]:
         try:
-            written = self.writer.write(pending, email, now_ms)
+            written = self.writer.write(pending, email, await self.tokens.get(), now_ms)
             async with asyncio.timeout(SMTP_SECONDS):
                 await self.transport.hand_over(pending.planned.id, self.writer.sender.address, written)
         except (TemplateError, CannotWrite) as error:
@@ -152,6 +155,8 @@ class EmailChannel:
             return code, f"the mail server refused the recipient ({code})", code >= 500
         except aiosmtplib.SMTPResponseException as error:
             return error.code, f"the mail server answered {error.code}", error.code >= 500
+        except Transient as error:
+            return None, str(error), False
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             return None, f"the mail server can't be reached: {type(error).__name__}", False
         return 250, "", False

@@ -55,13 +55,12 @@ class Writer:
 
     letters: Letters
     sender: Sender
-    tokens: Tokens
     public_url: str
 
-    def write(self, pending: PendingDispatch, email: Email, now_ms: int) -> Written:
+    def write(self, pending: PendingDispatch, email: Email, tokens: Tokens, now_ms: int) -> Written:
         """The message of one delivery. Raises TemplateError, CannotWrite."""
         planned = pending.planned
-        url = self._unsubscribe_url(planned)
+        url = self._unsubscribe_url(planned, tokens)
         values = sample_values(self.sender.name) | {
             "customer": {
                 "id": planned.customer_id,
@@ -95,10 +94,10 @@ class Writer:
         message.add_alternative(rendered.html, subtype="html")
         return Written(recipient, message.as_bytes(policy=WIRE))
 
-    def _unsubscribe_url(self, planned: Planned) -> str:
+    def _unsubscribe_url(self, planned: Planned, tokens: Tokens) -> str:
         if planned.klass is not CampaignClass.MARKETING:
             return ""
-        token = self.tokens.make(Named(planned.tenant, planned.customer_id, Channel.EMAIL))
+        token = tokens.make(Named(planned.tenant, planned.customer_id, Channel.EMAIL))
         return f"{self.public_url.rstrip('/')}{PATH}{token}"
 
 

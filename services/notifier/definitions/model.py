@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
+from services.notifier.definitions.audience import CelAudience
 from services.notifier.domain.campaign import (
     Campaign,
     CampaignClass,
@@ -17,7 +18,6 @@ from services.notifier.domain.campaign import (
     Step,
     Trigger,
 )
-from services.notifier.definitions.audience import CelAudience
 from shared.contracts.times import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 
 _UNITS = {"s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}

@@ -36,6 +36,9 @@ class Place:
     entry: int
 
 
+NOWHERE = Place("", 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Contact:
     """A customer as of `revision`; `sequence` is the last stage change seen.

@@ -8,10 +8,9 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from services.notifier.domain.campaign import CampaignClass
-from services.notifier.domain.change import Contact, Place
+from services.notifier.domain.change import NOWHERE, Contact, Place
 from services.notifier.domain.subscription import Subscription
 from shared.contracts.outcomes import Outcome, Suppression
-
 
 REASONS = {
     Suppression.NO_CONSENT: "the customer has not agreed to marketing by this channel",
@@ -74,7 +73,7 @@ class Planned:
     template: str = ""
     klass: CampaignClass = CampaignClass.TRANSACTIONAL
     lifecycle: str = ""
-    place: Place = Place("", 0)
+    place: Place = NOWHERE
     while_in_stage: bool = False
     subscription_id: str = ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Select, select
@@ -58,25 +59,55 @@ async def stories(tx: Transaction, keys: Sequence[tuple[str, str]]) -> dict[tupl
     return {(row[0], row[1]): Story(row[1], row[2], bytes(row[3]), bytes(row[4]), row[5]) for row in rows}
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """A delivery as it stands: waiting with its next time, or ended. Times are milliseconds."""
+
+    planned: Planned
+    next_ms: int | None
+    leased: bool
+    attempts: int
+    outcome: str | None
+    reason: str | None
+    detail: str
+    finished_ms: int | None
+
+
 def with_state(tenant: str) -> Select[Any]:
-    """A tenant's plans, each with its queue row or its outcome, the newest first."""
+    """A tenant's plans, each with its queue row or its outcome, the newest first; for `states`."""
     plan, waiting, ended = tables.deliveries, tables.due, tables.outcomes
+    queued = (waiting.c.due_ms, waiting.c.lease_token, waiting.c.attempts)
+    final = (ended.c.attempts, ended.c.outcome, ended.c.reason, ended.c.detail, ended.c.finished_ms)
+    joined = plan.outerjoin(waiting, waiting.c.id == plan.c.id).outerjoin(ended, ended.c.id == plan.c.id)
     return (
-        select(
-            *plan.columns,
-            waiting.c.due_ms.label("next_ms"),
-            waiting.c.attempts.label("tried"),
-            waiting.c.lease_token,
-            ended.c.outcome,
-            ended.c.reason,
-            ended.c.detail,
-            ended.c.attempts.label("made"),
-            ended.c.finished_ms,
-        )
-        .select_from(plan.outerjoin(waiting, waiting.c.id == plan.c.id).outerjoin(ended, ended.c.id == plan.c.id))
+        select(*plan.columns, *queued, *final)
+        .select_from(joined)
         .where(plan.c.tenant == tenant)
         .order_by(plan.c.planned_ms.desc(), plan.c.id.desc())
     )
+
+
+async def states(tx: Transaction, chosen: Select[Any]) -> list[State]:
+    """The deliveries that a `with_state` selects."""
+    return [_state(tuple(row)) for row in await tx.execute(chosen)]
+
+
+async def find(tx: Transaction, tenant: str, delivery_id: str) -> State | None:
+    """One of this tenant's; None for an unknown one and for another tenant's alike."""
+    found = await states(tx, with_state(tenant).where(tables.deliveries.c.id == delivery_id))
+    return found[0] if found else None
+
+
+async def reopen(tx: Transaction, planned: Planned, now_ms: int) -> None:
+    """Queue a finished delivery again, for now."""
+    await tx.delete_many(tables.outcomes, ("id",), [(planned.id,)])
+    await queue.add(tx, [replace(planned, due_ms=now_ms)])
+
+
+def _state(row: Sequence[Any]) -> State:
+    plan, (next_ms, token, tried), (made, outcome, reason, detail, finished_ms) = row[:-8], row[-8:-5], row[-5:]
+    attempts = made if outcome is not None else tried or 0
+    return State(planned_of(plan), next_ms, bool(token), attempts, outcome, reason, detail or "", finished_ms)
 
 
 def _row(one: Planned) -> Row:

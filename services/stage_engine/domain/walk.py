@@ -25,7 +25,7 @@ class Situation:
     facts: Mapping[str, FactValue]
     changed: frozenset[str] = NOTHING
     event_type: str | None = None
-    data: Mapping[str, Any] = _NO_DATA
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

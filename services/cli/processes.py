@@ -1,0 +1,46 @@
+"""`jornada up | ingest | engine | notifier`: which services a process runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+
+import services.ingest.main
+import services.notifier.main
+import services.stage_engine.main
+from shared.db.connect import connect
+from shared.http.app import create_app
+from shared.http.server import run_process, serve
+from shared.log.connect import open_log
+from shared.service import Resources, Service
+from shared.settings import Settings
+from shared.telemetry.logging import configure_logging
+
+Build = Callable[[Resources], Service]
+SERVICES: dict[str, Build] = {
+    "ingest": services.ingest.main.build,
+    "engine": services.stage_engine.main.build,
+    "notifier": services.notifier.main.build,
+}
+
+
+async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources:
+    """What a process needs, closed with `stack`; nothing is connected yet."""
+    database = connect(settings.database_url, settings.database_pool_size)
+    stack.push_async_callback(database.close)
+    log = open_log(settings, database)
+    stack.push_async_callback(log.close)
+    return Resources(settings, database, log)
+
+
+def run(settings: Settings, names: Sequence[str]) -> int:
+    """Run services in this process until a signal; gives the exit code."""
+    configure_logging(settings)
+    return run_process(_run(settings, names))
+
+
+async def _run(settings: Settings, names: Sequence[str]) -> int:
+    async with AsyncExitStack() as stack:
+        resources = await open_resources(settings, stack)
+        built = [SERVICES[name](resources) for name in names]
+        return await serve(create_app(built, resources), built, settings)

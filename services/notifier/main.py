@@ -1,0 +1,193 @@
+"""Puts the notifier together: `build(resources)` gives the service that a process runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fastapi import APIRouter
+
+from services.notifier.api import deliveries as deliveries_api
+from services.notifier.api import subscriptions as subscriptions_api
+from services.notifier.api import switches as switches_api
+from services.notifier.api import unsubscribe as unsubscribe_api
+from services.notifier.api.reading import Desk
+from services.notifier.batch import Batcher
+from services.notifier.channels.email import EmailChannel, Folder, MailServer, Transport
+from services.notifier.channels.letters import CannotWrite, Sender, Writer, sample_values
+from services.notifier.channels.webhook import WebhookChannel, envelope_of
+from services.notifier.claiming import Claimer, Rules
+from services.notifier.definitions.load import load
+from services.notifier.dispatch import Dispatcher, Room
+from services.notifier.domain.campaign import Campaign, CampaignIndex
+from services.notifier.domain.delivery import Attempted, Email, PendingDispatch
+from services.notifier.domain.verdict import Allowed
+from services.notifier.liquid import TemplateError
+from services.notifier.planning import Planning
+from services.notifier.recording import Recorder
+from services.notifier.relay import Relay
+from services.notifier.rendering import Letters
+from services.notifier.store.progress import Claimant
+from services.notifier.unsubscribing import LazyTokens
+from shared.contracts.times import HOUR_MS, SECOND_MS, now_ms
+from shared.errors import Permanent, Transient
+from shared.service import Check, Resources
+from shared.settings import Settings
+
+STUCK_SECONDS = 60.0
+_STOP_MARGIN_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """All channels behind one call."""
+
+    email: EmailChannel
+    webhook: WebhookChannel
+
+    async def __call__(self, pending: PendingDispatch) -> Attempted:
+        """One attempt, by the channel that the message is for."""
+        if isinstance(pending.message, Email):
+            return await self.email.attempt(pending, pending.message)
+        envelope = envelope_of(pending.planned.id, pending.message)
+        return await self.webhook.attempt(pending.message.subscription, envelope)
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self.email.transport.close()
+        await self.webhook.close()
+
+
+@dataclass(slots=True)
+class Notifier:
+    """The service: three loops that share nothing but the database and wake each other."""
+
+    resources: Resources
+    planning: Planning
+    dispatcher: Dispatcher
+    relay: Relay
+    channels: Channels
+    desk: Desk
+    name: str = "notifier"
+    _failed: bool = field(default=False, init=False)
+
+    def routers(self) -> Sequence[APIRouter]:
+        """Its HTTP routes."""
+        apis = (subscriptions_api, deliveries_api, unsubscribe_api, switches_api)
+        return [api.router(self.desk) for api in apis]
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Plan, dispatch and relay until `stopping`; what is under way then may still end."""
+        ended = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.planning.run(stopping))
+            dispatching = group.create_task(self._dispatch(stopping))
+            group.create_task(self.relay.run(ended))
+            # The relay goes last: it tells what the dispatcher has recorded at the end.
+            dispatching.add_done_callback(lambda _task: ended.set())
+        await self.channels.close()
+
+    async def _dispatch(self, stopping: asyncio.Event) -> None:
+        """Dispatch; after a stop, what does not end in time is left to its lease."""
+        running = asyncio.create_task(self.dispatcher.run(stopping))
+        watching = asyncio.create_task(stopping.wait())
+        await asyncio.wait({running, watching}, return_when=asyncio.FIRST_COMPLETED)
+        watching.cancel()
+        limit = max(0.1, self.resources.settings.stop_timeout_seconds - 2 * _STOP_MARGIN_SECONDS)
+        _, late = await asyncio.wait({running}, timeout=limit)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(running, return_exceptions=bool(late))
+
+    async def checks(self) -> Sequence[Check]:
+        """Whether database and log answer, and whether partitions wait for a person."""
+        database = await _check("database", self.resources.database.ping)
+        log = await _check("log", self.resources.log.ping)
+        halted = "; ".join(self.planning.halted.values())
+        return (database, log, Check("partitions", not halted, halted))
+
+    def alive(self) -> bool:
+        """Whether the poll loop has turned within the last minute."""
+        return time.monotonic() - self.planning.beat_at < STUCK_SECONDS
+
+
+async def _check(name: str, ping: Callable[[], object]) -> Check:
+    try:
+        answer = ping()
+        if asyncio.iscoroutine(answer):
+            await answer
+    except Transient as error:
+        return Check(name, False, str(error))
+    return Check(name, True)
+
+
+def build(
+    resources: Resources,
+    *,
+    campaigns: Mapping[str, Campaign] | None = None,
+    clock: Callable[[], int] = now_ms,
+    jitter: Callable[[], float] = random.random,
+) -> Notifier:
+    """The notifier of one process. Raises Permanent for a wrong campaign, template or setting, with its place."""
+    settings, database = resources.settings, resources.database
+    letters = read_letters(settings)
+    known = load(settings.campaigns_dir, letters) if campaigns is None else campaigns
+    tokens = LazyTokens(database)
+    holder = f"{socket.gethostname()}/{os.getpid()}/{random.getrandbits(32):08x}"
+    channels = Channels(
+        EmailChannel(Writer(letters, _sender(settings), settings.public_url), _transport(settings), tokens, clock),
+        WebhookChannel(
+            allow_private=settings.webhook_allow_private,
+            timeout_seconds=settings.webhook_timeout_seconds,
+            clock=clock,
+        ),
+    )
+    relay = Relay(resources.log, database, holder, clock)
+    dispatcher = Dispatcher(
+        Claimer(database, _rules(settings), clock),
+        Recorder(database, clock, jitter, relay.wake.set),
+        channels,
+        Room(settings.dispatch_concurrency, settings.dispatch_per_endpoint),
+        clock,
+    )
+
+    def wake() -> None:
+        dispatcher.wake.set()
+        relay.wake.set()
+
+    batcher = Batcher(database, CampaignIndex(known), Claimant(holder, ""), clock, wake)
+    planning = Planning(resources.log, batcher, settings.session_timeout_ms)
+    desk = Desk(database, clock, wake, channels.webhook, tokens, settings.webhook_allow_private)
+    return Notifier(resources, planning, dispatcher, relay, channels, desk)
+
+
+def read_letters(settings: Settings) -> Letters:
+    """All templates, each rendered once with sample values. Raises Permanent that names the wrong one."""
+    try:
+        letters = Letters(settings.default_locale)
+        letters.check(sample_values(_sender(settings).name))
+    except TemplateError as error:
+        raise Permanent(str(error)) from None
+    return letters
+
+
+def _sender(settings: Settings) -> Sender:
+    try:
+        return Sender.parse(settings.mail_from)
+    except CannotWrite as error:
+        raise Permanent(str(error)) from None
+
+
+def _transport(settings: Settings) -> Transport:
+    return Folder(settings.outbox_dir) if settings.delivery == "files" else MailServer(settings.smtp_url)
+
+
+def _rules(settings: Settings) -> Rules:
+    allowed = Allowed(settings.delivery != "allowlist", settings.delivery_allowlist)
+    lease_ms = round(settings.delivery_lease_seconds * SECOND_MS)
+    return Rules(allowed, round(settings.stale_after_hours * HOUR_MS), lease_ms)
