@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 from sqlalchemy import MetaData
 
-import shared.auth.tables
-import shared.log.sql_tables  # noqa: F401
+from services.notifier.store import tables as notifier
+from services.stage_engine.store import tables as engine
+from shared.auth import tables as auth
 from shared.db.metadata import metadata
+from shared.log import sql_tables as log
+
+DECLARED_IN: tuple[ModuleType, ...] = (auth, engine, log, notifier)
+"""The modules whose import declares the tables."""
 
 
 def declared() -> MetaData:

@@ -37,7 +37,7 @@ def from_ms(milliseconds: int) -> datetime:
 
 def to_text(milliseconds: int) -> str:
     """RFC 3339 text, for example `2026-11-22T14:03:11.000Z`."""
-    return from_ms(milliseconds).strftime("%Y-%m-%dT%H:%M:%S.") + f"{milliseconds % 1000:03d}Z"
+    return from_ms(milliseconds).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def parse_text(text: str) -> int:

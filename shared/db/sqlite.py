@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -18,6 +20,7 @@ from shared.db.transaction import CoreTransaction, joined, qualified
 _MAX_VARIABLES = 30_000
 _MAX_ROWS = 2_000
 _BUSY_MS = 10_000
+_RETRY_SECONDS = 0.01
 
 
 class SqliteTransaction(CoreTransaction):
@@ -105,11 +108,12 @@ def _engine(url: str, size: int, begin: str, *, read_only: bool) -> AsyncEngine:
         connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-        cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")
         if read_only:
             cursor.execute("PRAGMA query_only = ON")
+        else:
+            _use_wal(connection, cursor)
         cursor.close()
 
     @event.listens_for(engine.sync_engine, "begin")
@@ -117,6 +121,22 @@ def _engine(url: str, size: int, begin: str, *, read_only: bool) -> AsyncEngine:
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _use_wal(connection: Any, cursor: Any) -> None:
+    """Switch the file to a write-ahead log, which it then stays.
+
+    Two processes that open a new file at once are in each other's way here, and SQLite does not wait: try again.
+    """
+    give_up_at = time.monotonic() + _BUSY_MS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > give_up_at:
+                raise
+        connection.run_async(lambda _driver: asyncio.sleep(_RETRY_SECONDS))
 
 
 @asynccontextmanager

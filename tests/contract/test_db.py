@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 import threading
 import uuid
 from collections.abc import AsyncIterator
@@ -368,3 +370,26 @@ async def test_a_table_that_was_empty_is_not_scanned_for_ever(postgres_url: str)
         assert (await transaction.execute(text("SHOW plan_cache_mode"))).scalar_one() == "force_custom_plan"
         assert (await transaction.execute(text("SELECT :name"), {"name": name})).scalar_one() == name
     await database.close()
+
+
+async def test_a_new_file_can_be_opened_by_two_processes_at_once(tmp_path: Path) -> None:
+    """Switching it to a write-ahead log needs the file alone, and SQLite does not wait there."""
+    path = tmp_path / "new.db"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE t (n INTEGER)")
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM t").fetchall()
+        database = connect(f"sqlite+aiosqlite:///{path}")
+        writing = asyncio.ensure_future(_insert_one(database))
+        await asyncio.wait((writing,), timeout=0.2)
+        assert not writing.done()
+        other.execute("COMMIT")
+        await asyncio.wait_for(writing, 5)
+    async with database.reading() as transaction:
+        assert (await transaction.execute(text("PRAGMA journal_mode"))).scalar_one() == "wal"
+    await database.close()
+
+
+async def _insert_one(database: Database) -> None:
+    async with database.transaction() as transaction:
+        await transaction.execute(text("INSERT INTO t VALUES (1)"))

@@ -417,11 +417,15 @@ async def test_a_member_owns_the_same_numbers_in_every_topic(log: Log, backend: 
     first, second = readers(*topics, group=group), readers(*topics, group=group, log=backend.open())
     await first.consumer.start()
     await second.consumer.start()
-    await asyncio.gather(*(m.until(lambda m=m: len(m.consumer.assigned()) in (2, 4)) for m in (first, second)))
+    await asyncio.gather(first.until(lambda: _owns_some(first)), second.until(lambda: _owns_some(second)))
     assert len(first.consumer.assigned() | second.consumer.assigned()) == 6
     for member in (first, second):
         numbers = [{p.partition for p in member.consumer.assigned() if p.topic == topic} for topic in topics]
         assert numbers[0] == numbers[1]
+
+
+def _owns_some(reader: Reader) -> bool:
+    return len(reader.consumer.assigned()) in (2, 4)
 
 
 async def test_groups_do_not_disturb_each_other(log: Log, topic: Topic, readers: ReaderOf) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from random import Random
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -95,7 +96,7 @@ def _ends(latest: int) -> st.SearchStrategy[set[int]]:
 LIVES = st.tuples(lifecycle_sets(), histories())
 
 
-@settings(max_examples=300)
+@settings(max_examples=250)
 @given(LIVES)
 def test_every_stage_change_is_the_one_that_the_rules_read_literally_give(life: tuple[list[Plan], list[Record]]) -> None:
     plans, records = life
@@ -119,3 +120,109 @@ def test_ticks_in_between_change_nothing(life: tuple[list[Plan], list[Record]], 
     assert list(map(compared, watched.changes)) == list(map(compared, quiet.changes))
     assert watched.state == quiet.state
     assert watched.errors == quiet.errors
+
+
+@given(LIVES)
+def test_what_is_stored_between_two_steps_is_all_that_matters(life: tuple[list[Plan], list[Record]]) -> None:
+    plans, records = life
+    rules, kept, stored = compiled(plans), Lived(), Lived()
+    for occurrence in without_ticks(records):
+        stored.state = decode_state(encode_state(stored.state))
+        assert stored.meet(rules, occurrence) == kept.meet(rules, occurrence)
+    assert stored.state == kept.state
+
+
+@given(LIVES, st.data())
+def test_counters_and_clocks_only_go_forward_and_the_input_is_never_changed(
+    life: tuple[list[Plan], list[Record]], data: st.DataObject
+) -> None:
+    plans, records = life
+    rules, lived = compiled(plans), Lived()
+    for occurrence in data.draw(with_ticks(records)):
+        before, stored = lived.state, encode_state(lived.state)
+        changes = lived.meet(rules, occurrence)
+        assert encode_state(before) == stored
+        assert lived.state.sequence == before.sequence + len(changes)
+        assert lived.state.revision - before.revision == revisions(occurrence, changes)
+        for name, life_before in before.lifecycles.items():
+            assert lived.state.lifecycles[name].clock_ms >= life_before.clock_ms
+    assert [change.sequence for change in lived.changes] == list(range(1, len(lived.changes) + 1))
+
+
+def revisions(occurrence: Event | Tick, changes: Sequence[StageChange]) -> int:
+    """One for an event, and one for each wake-up that changed something."""
+    woken = {(c.lifecycle.name, c.cause.due_ms) for c in changes if not isinstance(c.cause, ByEvent)}
+    return len(woken) + isinstance(occurrence, Event)
+
+
+@given(LIVES)
+def test_one_decision_takes_at_most_one_edge_with_on_and_no_stage_twice(life: tuple[list[Plan], list[Record]]) -> None:
+    plans, records = life
+    decisions: dict[tuple[str, str | int], list[StageChange]] = {}
+    for change in live_through(compiled(plans), without_ticks(records)).changes:
+        cause = change.cause.event.id if isinstance(change.cause, ByEvent) else change.cause.due_ms
+        decisions.setdefault((change.lifecycle.name, cause), []).append(change)
+    for hops in decisions.values():
+        on = [number for number, hop in enumerate(hops) if hop.transition and hop.transition.on]
+        assert on in ([], [0], [1] if hops[0].from_ is None else [0])
+        stages = [hop.from_ for hop in hops[:1] if hop.from_] + [hop.to for hop in hops]
+        assert max(Counter(stages).values()) == 1
+        assert [hop.settled for hop in hops] == [False] * (len(hops) - 1) + [True]
+
+
+@given(LIVES)
+def test_a_timer_fires_once(life: tuple[list[Plan], list[Record]]) -> None:
+    plans, records = life
+    rules = compiled(plans)
+    lived = live_through(rules, without_ticks(records))
+    fired = [(c.lifecycle.name, c.transition, c.cause.due_ms) for c in lived.changes if not isinstance(c.cause, ByEvent)]
+    assert len(fired) == len(set(map(repr, fired)))
+    end = Tick("t", "c", records[-1].logged + END_MS)
+    assert advance(rules, lived.state, end) == Applied(lived.state)
+
+
+@given(LIVES, histories(may_import=False), st.randoms(use_true_random=False))
+def test_customers_do_not_depend_on_each_other(
+    life: tuple[list[Plan], list[Record]], others: list[Record], random: Random
+) -> None:
+    plans, records = life
+    rules = compiled(plans)
+    alone = [live_through(rules, without_ticks(history)) for history in (records, others)]
+    queues = [without_ticks(records), without_ticks(others)]
+    together = [Lived(), Lived()]
+    while any(queues):
+        customer = random.choice([number for number, queue in enumerate(queues) if queue])
+        together[customer].meet(rules, queues[customer].pop(0))
+    assert [lived.changes for lived in together] == [lived.changes for lived in alone]
+    assert [lived.state for lived in together] == [lived.state for lived in alone]
+
+
+@given(LIVES)
+def test_a_backfill_behind_a_clock_is_refused_whole(life: tuple[list[Plan], list[Record]]) -> None:
+    plans, records = life
+    rules = compiled(plans)
+    lived = live_through(rules, map(taken, records))
+    clock = max(now.clock_ms for now in lived.state.lifecycles.values())
+    behind = Record("b", "purchase", clock - 1, records[-1].logged + 1, True, {})
+    assert isinstance(advance(rules, lived.state, taken(behind)), BehindClock)
+
+
+def silence(lateness: int) -> list[Plan]:
+    """Two lifecycles that wait 60 and 70 minutes; the first is as patient as told."""
+    minute = MINUTE_MS
+    waits = [(Edge("w", ("a",), "b", after=after * minute), late) for after, late in ((60, lateness), (70, 5))]
+    return [Plan(name, {"a": 0, "b": 1}, (edge,), late * minute) for name, (edge, late) in zip("ab", waits, strict=True)]
+
+
+@given(lateness=st.integers(1, 90), moments=st.lists(st.integers(0, 200), max_size=4))
+@example(lateness=30, moments=[80])
+def test_ticks_do_not_decide_in_which_order_lifecycles_of_different_lateness_wake_up(
+    lateness: int, moments: list[int]
+) -> None:
+    rules = compiled(silence(lateness))
+    first = taken(Record("r", "signup", 0, 0, False, {}))
+    end = Tick("t", "c", 300 * MINUTE_MS)
+    quiet = live_through(rules, [first, end])
+    ticks = [Tick("t", "c", minutes * MINUTE_MS) for minutes in sorted(moments)]
+    watched = live_through(rules, [first, *ticks, end])
+    assert list(map(compared, watched.changes)) == list(map(compared, quiet.changes))

@@ -112,8 +112,12 @@ def next_wake_ms(walk: Walk, after_ms: int) -> int | None:
     edges = walk.lifecycle.timed_edges.get(walk.stage)
     if not edges:
         return None
-    dues = (due_ms(edge, walk.entered_ms, walk.situation.facts) for edge in edges)
-    return min((due for due in dues if due is not None and due > after_ms), default=None)
+    first: int | None = None
+    for edge in edges:
+        due = due_ms(edge, walk.entered_ms, walk.situation.facts)
+        if due is not None and due > after_ms and (first is None or due < first):
+            first = due
+    return first
 
 
 def facts_read(edge: Transition, facts: Mapping[str, FactValue]) -> dict[str, FactValue]:
