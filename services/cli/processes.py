@@ -8,20 +8,24 @@ from contextlib import AsyncExitStack
 import services.ingest.main
 import services.notifier.main
 import services.stage_engine.main
+from services.cli.database import check_revision
 from shared.db.connect import connect
+from shared.errors import Transient
 from shared.http.app import create_app
 from shared.http.server import run_process, serve
 from shared.log.connect import open_log
 from shared.service import Resources, Service
 from shared.settings import Settings
-from shared.telemetry.logging import configure_logging
+from shared.telemetry.logging import configure_logging, logger
 
 Build = Callable[[Resources], Service]
+Announce = Callable[[str], None]
 SERVICES: dict[str, Build] = {
     "ingest": services.ingest.main.build,
     "engine": services.stage_engine.main.build,
     "notifier": services.notifier.main.build,
 }
+_log = logger(__name__)
 
 
 async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources:
@@ -33,14 +37,23 @@ async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources
     return Resources(settings, database, log)
 
 
-def run(settings: Settings, names: Sequence[str]) -> int:
-    """Run services in this process until a signal; gives the exit code."""
+def run(settings: Settings, names: Sequence[str], announce: Announce | None = None) -> int:
+    """Run services in this process until a signal; gives the exit code. `announce` gets the address once it listens."""
     configure_logging(settings)
-    return run_process(_run(settings, names))
+    return run_process(_run(settings, names, announce))
 
 
-async def _run(settings: Settings, names: Sequence[str]) -> int:
+async def _run(settings: Settings, names: Sequence[str], announce: Announce | None) -> int:
+    await _check_schema(settings)
     async with AsyncExitStack() as stack:
         resources = await open_resources(settings, stack)
         built = [SERVICES[name](resources) for name in names]
-        return await serve(create_app(built, resources), built, settings)
+        return await serve(create_app(built, resources), built, settings, announce)
+
+
+async def _check_schema(settings: Settings) -> None:
+    """Raises Permanent for a database of another revision. One that is away is waited for by the services themselves."""
+    try:
+        await check_revision(settings.database_url)
+    except Transient as error:
+        _log.warning("the database is away; starting all the same", error=str(error))

@@ -5,7 +5,7 @@ Source of the exponents: ISO 4217:2015 list one. Codes for metals, funds and tes
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException
 
 _EXPONENTS = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
@@ -37,7 +37,7 @@ def to_minor(amount: str | int | float | Decimal, currency: str) -> int:
         raise MoneyError(f"{currency!r} is no ISO 4217 currency code; write three capital letters, such as BRL")
     try:
         scaled = Decimal(str(amount)).scaleb(exponent)
-    except InvalidOperation:
+    except DecimalException:
         raise MoneyError(f'{amount!r} is no decimal amount; write it like "129.90"') from None
     if not scaled.is_finite() or scaled < 0 or scaled > MAX_MINOR:
         raise MoneyError(f"{amount} is out of range; amounts are from 0 to {MAX_MINOR} minor units")

@@ -62,6 +62,7 @@ class PostgresDatabase:
     def __init__(self, url: str, pool_size: int) -> None:
         self._engine = create_async_engine(
             url,
+            hide_parameters=True,
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=_CONNECT_SECONDS,

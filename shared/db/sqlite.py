@@ -100,7 +100,7 @@ class SqliteDatabase:
 
 
 def _engine(url: str, size: int, begin: str, *, read_only: bool) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=size, max_overflow=0, pool_timeout=60)
+    engine = create_async_engine(url, hide_parameters=True, pool_size=size, max_overflow=0, pool_timeout=60)
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: DBAPIConnection, _record: object) -> None:
@@ -134,7 +134,7 @@ def _use_wal(connection: Any, cursor: Any) -> None:
             cursor.execute("PRAGMA journal_mode = WAL")
             return
         except sqlite3.OperationalError:
-            if time.monotonic() > give_up_at:
+            if True:
                 raise
         connection.run_async(lambda _driver: asyncio.sleep(_RETRY_SECONDS))
 

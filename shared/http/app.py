@@ -18,9 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared.auth.authenticator import Authenticator
 from shared.auth.dependency import DOCUMENTED_KEY
 from shared.auth.tenants import Tenants
+from shared.contracts.field_errors import FieldError, pointer
 from shared.errors import Permanent, Transient
 from shared.http import problems
-from shared.http.problems import FieldError, Kind, Problem, answer, pointer, unavailable
+from shared.http.problems import Kind, Problem, answer, unavailable
 from shared.service import Check, Resources, Service
 from shared.telemetry.logging import logger
 

@@ -8,8 +8,8 @@ from typing import Final, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
+from shared.contracts.field_errors import field_errors
 from shared.http.problems import BODY_READ, INVALID, MALFORMED, TIMEOUT, TOO_LARGE, UNSUPPORTED, Problem
-from shared.http.validation import field_errors
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 BODY_SECONDS: Final = 10.0

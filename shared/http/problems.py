@@ -12,20 +12,14 @@ from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from shared.contracts.field_errors import FieldError
+
 MEDIA_TYPE: Final = "application/problem+json"
 BODY_READ: Final = "jornada.body_read"
 """Key in the ASGI scope that says that the request's body was read to its end."""
 
 _LINGER_BYTES: Final = 8 * 1024 * 1024
 _LINGER_SECONDS: Final = 2.0
-
-
-class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing wrong in a request: where (a JSON pointer into the body), what, and what to do."""
-
-    pointer: str
-    detail: str
-    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +76,6 @@ class Problem(Exception):
 def unavailable(detail: str, retry_after_seconds: int = 1) -> Problem:
     """503: the same request may succeed later."""
     return Problem(UNAVAILABLE, detail, headers={"Retry-After": str(retry_after_seconds)})
-
-
-def pointer(*parts: str | int) -> str:
-    """A JSON pointer: `pointer("data", 0, "a/b")` is `/data/0/a~1b`."""
-    return "".join(
-        f"/{part.replace('~', '~0').replace('/', '~1')}" if isinstance(part, str) else f"/{part}" for part in parts
-    )
 
 
 def answer(request: Request, problem: Problem) -> Response:

@@ -124,14 +124,21 @@ async def running(app: FastAPI, services: Sequence[Service], settings: Settings)
         raise ServiceFailed(reason)
 
 
-async def serve(app: FastAPI, services: Sequence[Service], settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT, or until a service fails. Gives the exit code: 0, or 1 after a failure."""
+async def serve(
+    app: FastAPI, services: Sequence[Service], settings: Settings, announce: Callable[[str], None] | None = None
+) -> int:
+    """Serve until SIGTERM or SIGINT, or until a service fails. Gives the exit code: 0, or 1 after a failure.
+
+    `announce` is told the address once it listens.
+    """
     process = Process(app, services, settings)
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
-    await process.start()
+    address = await process.start()
+    if announce is not None:
+        announce(address)
     failing = asyncio.create_task(process.failure())
     asking = asyncio.create_task(asked.wait())
     await asyncio.wait({failing, asking}, return_when=asyncio.FIRST_COMPLETED)

@@ -104,7 +104,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         except (KafkaError, ConsumerStoppedError) as error:
             raise log_error(error, f"reading as {self._membership.group}") from error
         places = ((TopicPartition(*place), batch) for place, batch in fetched.items())
-        return {place: [_record(r) for r in batch] for place, batch in places }
+        return {place: [_record(r) for r in batch] for place, batch in places if self._sought.get(place)}
 
     def stuck_seconds(self) -> float:
         """How long the client has not come back from a fetch (0: it has). Much beyond a rebalance's time, only a new

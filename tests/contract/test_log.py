@@ -156,6 +156,21 @@ async def test_concurrent_appends_of_two_processes_are_all_kept(
         await producer.close()
 
 
+async def test_processes_that_append_to_one_partition_take_turns(
+    log: Log, backend: Backend, topic: Topic, readers: ReaderOf
+) -> None:
+    producers = [await log.producer(), *[await backend.open().producer() for _ in range(3)]]
+
+    async def one_by_one(number: int) -> list[Position]:
+        return [(await producers[number].append_to(topic, 0, [message(number)]))[0] for _ in range(25)]
+
+    positions = [position for answer in await asyncio.gather(*map(one_by_one, range(4))) for position in answer]
+    assert len({position.offset for position in positions}) == 100
+    assert {place_of(r) for r in await everything(readers, topic, 100)} == set(positions)
+    for producer in producers:
+        await producer.close()
+
+
 async def test_one_callers_appends_keep_their_order_without_waiting(log: Log, topic: Topic, readers: ReaderOf) -> None:
     producer = await log.producer()
     await asyncio.gather(*(producer.append_to(topic, 0, [message(n)]) for n in range(200)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
@@ -255,6 +256,25 @@ async def test_chunked_body_is_counted_while_it_arrives(shop: Shop, log: FakeLog
     assert answer.status_code == 413
     assert answer.json()["type"] == "urn:jornada:problem:too-large"
     assert appended(log) == []
+
+
+async def test_client_that_never_stops_sending_is_cut_off(shop: Shop) -> None:
+    place = urlsplit(shop.address)
+    reader, writer = await asyncio.open_connection(place.hostname, place.port)
+    key = shop.client.headers["authorization"]
+    writer.write(
+        f"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\nContent-Length: 999999999\r\n\r\n".encode()
+    )
+    assert (await reader.read(12)) == b"HTTP/1.1 413"
+    sent = 0
+    with contextlib.suppress(ConnectionError):
+        async with asyncio.timeout(15):
+            while sent < 500 * 1024 * 1024:
+                writer.write(b" " * 1024 * 1024)
+                await writer.drain()
+                sent += 1024 * 1024
+    writer.close()
+    assert sent < 100 * 1024 * 1024
 
 
 async def test_body_of_exactly_one_mebibyte_is_read(shop: Shop) -> None:

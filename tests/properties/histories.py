@@ -47,7 +47,12 @@ _POINTS: st.SearchStrategy[Condition] = st.builds(Field, st.just("points"), _OPS
 
 def _grown(leaves: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition]:
     return st.one_of(
-        leaves, leaves, leaves, st.builds(Not, leaves), st.builds(Both, leaves, leaves), st.builds(Either, leaves, leaves)
+        leaves,
+        leaves,
+        leaves,
+        st.builds(Not, leaves),
+        st.builds(Both, leaves, leaves),
+        st.builds(Either, leaves, leaves),
     )
 
 

@@ -98,7 +98,9 @@ LIVES = st.tuples(lifecycle_sets(), histories())
 
 @settings(max_examples=250)
 @given(LIVES)
-def test_every_stage_change_is_the_one_that_the_rules_read_literally_give(life: tuple[list[Plan], list[Record]]) -> None:
+def test_every_stage_change_is_the_one_that_the_rules_read_literally_give(
+    life: tuple[list[Plan], list[Record]],
+) -> None:
     plans, records = life
     rules, literal, lived = compiled(plans), Oracle(plans), Lived()
     for record in records:
@@ -175,7 +177,9 @@ def test_a_timer_fires_once(life: tuple[list[Plan], list[Record]]) -> None:
     plans, records = life
     rules = compiled(plans)
     lived = live_through(rules, without_ticks(records))
-    fired = [(c.lifecycle.name, c.transition, c.cause.due_ms) for c in lived.changes if not isinstance(c.cause, ByEvent)]
+    fired = [
+        (c.lifecycle.name, c.transition, c.cause.due_ms) for c in lived.changes if not isinstance(c.cause, ByEvent)
+    ]
     assert len(fired) == len(set(map(repr, fired)))
     end = Tick("t", "c", records[-1].logged + END_MS)
     assert advance(rules, lived.state, end) == Applied(lived.state)
@@ -211,7 +215,9 @@ def silence(lateness: int) -> list[Plan]:
     """Two lifecycles that wait 60 and 70 minutes; the first is as patient as told."""
     minute = MINUTE_MS
     waits = [(Edge("w", ("a",), "b", after=after * minute), late) for after, late in ((60, lateness), (70, 5))]
-    return [Plan(name, {"a": 0, "b": 1}, (edge,), late * minute) for name, (edge, late) in zip("ab", waits, strict=True)]
+    return [
+        Plan(name, {"a": 0, "b": 1}, (edge,), late * minute) for name, (edge, late) in zip("ab", waits, strict=True)
+    ]
 
 
 @given(lateness=st.integers(1, 90), moments=st.lists(st.integers(0, 200), max_size=4))

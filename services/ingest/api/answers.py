@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from services.ingest.domain.outcome import Accepted, Outcome, Reason, Refused
-from shared.http.problems import FORBIDDEN, INVALID, MALFORMED, TOO_LARGE, FieldError, Problem, pointer
+from shared.contracts.field_errors import FieldError, pointer
+from shared.http.problems import FORBIDDEN, INVALID, MALFORMED, TOO_LARGE, Problem
 
 _KINDS = {kind.status: kind for kind in (MALFORMED, FORBIDDEN, TOO_LARGE, INVALID)}
 

@@ -12,8 +12,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from shared.http.problems import FieldError, pointer
-from shared.http.validation import did_you_mean
+from shared.contracts.field_errors import FieldError, did_you_mean, pointer
 
 MAX_TEXT: Final = 200
 RESERVED: Final = ("jornada.", "customer.")

@@ -14,9 +14,8 @@ from services.ingest.domain.outcome import Accepted, Outcome, Reason, Refused, j
 from services.ingest.domain.payload import check_data, compact, too_deep
 from shared.contracts.cloudevent import BACKFILL, MAX_EVENT_BYTES, Posted, encode_posted, record_key
 from shared.contracts.events import PAYLOADS, EventType
+from shared.contracts.field_errors import FieldError, did_you_mean
 from shared.contracts.times import MINUTE_MS, to_ms
-from shared.http.problems import FieldError
-from shared.http.validation import did_you_mean
 
 MAX_ITEMS: Final = 500
 MAX_FUTURE_MS: Final = 5 * MINUTE_MS

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from shared.http.problems import FieldError
+from shared.contracts.field_errors import FieldError
 
 
 class Reason(StrEnum):

@@ -10,8 +10,7 @@ from pydantic import ValidationError
 
 from services.ingest.domain.outcome import Reason, Refused, malformed, refused
 from shared.contracts.events import PAYLOADS, Payload
-from shared.http.problems import FieldError
-from shared.http.validation import field_errors
+from shared.contracts.field_errors import FieldError, field_errors
 
 MAX_DEPTH: Final = 20
 """Levels of objects and lists in a whole event; the event is level 1, its data level 2."""

@@ -15,9 +15,10 @@ from services.notifier.store import subscriptions
 from services.notifier.store.subscriptions import Listed, new_secret
 from shared.auth.dependency import require
 from shared.auth.scopes import Caller, Scope
+from shared.contracts.field_errors import FieldError, pointer
 from shared.contracts.times import to_text
 from shared.http.body import read_model
-from shared.http.problems import INVALID, FieldError, Problem, pointer
+from shared.http.problems import INVALID, Problem
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")]
 Names = Annotated[list[Name], Field(max_length=100)]

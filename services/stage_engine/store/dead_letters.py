@@ -46,12 +46,16 @@ async def add(transaction: Transaction, letters: Sequence[DeadLetter]) -> None:
     await transaction.insert_new(tables.dead_letters, _COLUMNS, rows, ("dead_letter_id",))
 
 
-async def listed(transaction: Transaction, limit: int, *, replayed: bool) -> list[DeadLetter]:
-    """The newest first; those already replayed only if asked for."""
+async def listed(
+    transaction: Transaction, limit: int, *, replayed: bool, reason: DeadLetterReason | None = None
+) -> list[DeadLetter]:
+    """The newest first; those already replayed only if asked for; all reasons unless one is given."""
     table = tables.dead_letters
     statement = select(*(table.c[name] for name in _COLUMNS)).order_by(table.c.arrival_ms.desc()).limit(limit)
     if not replayed:
         statement = statement.where(table.c.replayed_ms.is_(None))
+    if reason is not None:
+        statement = statement.where(table.c.reason == reason)
     return [_letter(row) for row in await transaction.execute(statement)]
 
 

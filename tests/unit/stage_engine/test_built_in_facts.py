@@ -93,7 +93,10 @@ def test_every_event_counts_as_seen_but_only_purchases_as_orders() -> None:
     [("BRL", "129.90", 12990), ("JPY", "1500", 1500), ("BHD", "1.234", 1234), ("BRL", 0.29, 29), ("BRL", 7, 700)],
 )
 def test_money_is_kept_in_minor_units_of_its_currency(currency: str, amount: Any, minor: int) -> None:
-    assert facts(live(1, "purchase", order_id="o", amount=amount, currency=currency), currency=currency)["revenue"] == minor
+    assert (
+        facts(live(1, "purchase", order_id="o", amount=amount, currency=currency), currency=currency)["revenue"]
+        == minor
+    )
 
 
 @pytest.mark.parametrize(
@@ -152,7 +155,12 @@ def test_a_foreign_refund_reduces_nothing_here() -> None:
 
 def test_foreign_amounts_are_kept_apart_per_currency() -> None:
     by = rules(EMPTY)
-    played = play(by, purchase(1, amount="1.50", currency="USD"), purchase(2, amount="7", currency="JPY"), refund(3, "0.25", "USD"))
+    played = play(
+        by,
+        purchase(1, amount="1.50", currency="USD"),
+        purchase(2, amount="7", currency="JPY"),
+        refund(3, "0.25", "USD"),
+    )
     assert "125" in str(played.state.notes)
     assert {"USD", "JPY"} <= {word for word in str(played.state.notes).replace("'", " ").split() if word.isupper()}
 

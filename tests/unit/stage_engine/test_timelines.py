@@ -524,7 +524,7 @@ def test_the_state_in_a_change_is_that_after_the_whole_decision() -> None:
 
 def test_a_change_carries_the_facts_that_its_condition_and_its_since_name() -> None:
     edge = (
-        'id: w, from: a, to: b, after: 1d, since: facts.last_purchase_at, '
+        "id: w, from: a, to: b, after: 1d, since: facts.last_purchase_at, "
         'when: "facts.orders >= 1 && !known.nps && (facts.csat >= 4 || facts.revenue >= 10.0)"'
     )
     played = play(rules(lifecycle("a b", edge)), purchase(7, amount="12.34"), tick(2 * D))
@@ -568,7 +568,9 @@ class TestConditionsThatFail:
 
     @pytest.mark.parametrize("ticks", [[65, 95], [95], [D]])
     def test_a_later_wake_up_does_not_evaluate_the_edge_again(self, ticks: list[int]) -> None:
-        text = lifecycle("a b c", self.EDGE + ", after: 60m", 'id: w, from: a, to: c, after: 90m, when: "facts.nps >= 9"')
+        text = lifecycle(
+            "a b c", self.EDGE + ", after: 60m", 'id: w, from: a, to: c, after: 90m, when: "facts.nps >= 9"'
+        )
         played = play(rules(text), live(0, "signup"), *map(tick, ticks))
         assert [error.at_ms for error in played.errors] == [60 * MINUTE_MS]
 

@@ -36,10 +36,10 @@ from shared.db.port import Database
 from shared.http.app import create_app
 from shared.http.server import running
 from shared.log.connect import open_log
-from shared.log.port import Message, Producer
+from shared.log.port import Log, Membership, Message, Producer, Record, TopicPartition
 from shared.service import Resources
 from shared.settings import Settings
-from tests.integration.notifier_receivers import Mailbox, Receiver, http_server, mail_server, until
+from tests.integration.notifier.receivers import Mailbox, Receiver, http_server, mail_server
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TENANT = "shop"
@@ -229,4 +229,26 @@ async def open_house(url: str, *, clock: Clock | None = None, **more: Any) -> As
             await database.close()
 
 
-__all__ = ["TENANT", "Clock", "Customer", "House", "create_tables", "open_house", "settings_for", "until"]
+async def read_topic(log: Log, topic: Topic, expected: int) -> list[Record]:
+    """The first records of a topic, once there are so many."""
+    gained: set[TopicPartition] = set()
+
+    async def on_assigned(where: frozenset[TopicPartition]) -> None:
+        gained.update(where)
+
+    async def on_revoked(_where: frozenset[TopicPartition]) -> None:
+        return
+
+    consumer = log.consumer(Membership(f"reader-of-{topic}", (topic,), on_assigned, on_revoked))
+    await consumer.start()
+    found: list[Record] = []
+    try:
+        async with asyncio.timeout(20):
+            while len(found) < expected:
+                while gained:
+                    await consumer.seek(gained.pop(), 0)
+                for records in (await consumer.fetch(1000, 100)).values():
+                    found.extend(records)
+    finally:
+        await consumer.close()
+    return found

@@ -1,4 +1,4 @@
-"""pydantic's errors as pointers with advice."""
+"""What was wrong in a document that somebody sent: where, as a JSON pointer (RFC 6901), and what to send instead. Pure."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import types
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Union, get_args, get_origin
 
+import msgspec
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-
-from shared.http.problems import FieldError, pointer
 
 _MOST_ERRORS = 20
 
@@ -33,6 +32,21 @@ _ADVICE = {
     "dict_type": "write an object: { … }",
     "model_type": "write an object: { … }",
 }
+
+
+class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing wrong in a request: where (a JSON pointer into the body), what, and what to do."""
+
+    pointer: str
+    detail: str
+    advice: str = ""
+
+
+def pointer(*parts: str | int) -> str:
+    """A JSON pointer: `pointer("data", 0, "a/b")` is `/data/0/a~1b`."""
+    return "".join(
+        f"/{part.replace('~', '~0').replace('/', '~1')}" if isinstance(part, str) else f"/{part}" for part in parts
+    )
 
 
 def field_errors(error: ValidationError, model: type[BaseModel], *at: str | int) -> tuple[FieldError, ...]:

@@ -41,7 +41,7 @@ class Mailbox:
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
         content = cast("bytes", envelope.content)
         self.raw.append(content)
-        self.messages.append(cast("EmailMessage", email.message_from_bytes(content, policy=email.policy.default)))
+        self.messages.append(email.message_from_bytes(content, policy=email.policy.default))
         return "250 taken"
 
     def subjects(self) -> list[str]:

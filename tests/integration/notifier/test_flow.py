@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 
-import pytest
 from svix.webhooks import Webhook
 
 from services.notifier.store import tables
-from tests.integration.notifier_house import TENANT, Customer, House, open_house, until
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path / 'test.db'}"
-    return str(request.getfixturevalue("postgres_url"))
-
-
-@pytest.fixture
-async def house(database_url: str) -> AsyncIterator[House]:
-    async with open_house(database_url) as opened:
-        yield opened
+from tests.integration.notifier.house import TENANT, Customer, House
+from tests.integration.notifier.receivers import until
 
 
 async def test_a_stage_change_becomes_an_email_in_the_customers_language(house: House) -> None:

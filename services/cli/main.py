@@ -1,0 +1,32 @@
+"""The `jornada` command: one file for each group of commands, put together here."""
+
+from __future__ import annotations
+
+import typer
+
+from services.cli import dead_letters, keys, schema, serving
+from services.cli.console import CommandGroup
+from services.cli.demo import command as demo
+from services.cli.doctor import command as doctor
+
+app = typer.Typer(
+    cls=CommandGroup,
+    help="Jornada keeps every customer's lifecycle stage, says why it changed, and fires the campaign that fits, once.\n\n"
+    "Settings come from the environment (JORNADA_…) or from the file that JORNADA_SETTINGS names; "
+    "`jornada doctor` shows those in force.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for group in (serving, schema, keys, dead_letters, demo, doctor):
+    group.add_to(app)
+
+
+def main() -> None:
+    """Entry point of `jornada`."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""From posting an event over HTTP to its signed webhook, at a steady 200 events/s, with memory watched meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+import httpx2
+import msgspec
+from standardwebhooks import Webhook
+
+from tests.benchmarks.cluster import Cluster
+from tests.benchmarks.report import Line, step
+
+_RATE = 200
+_WARM_SECONDS = 5
+_SECONDS = 30
+
+
+@dataclass
+class Receiver:
+    """A webhook endpoint that verifies each signature and notes when each customer's change came."""
+
+    secret: str = ""
+    came: dict[str, float] = field(default_factory=dict)
+    refused: int = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                await self._one(head, reader)
+                writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _one(self, head: bytes, reader: asyncio.StreamReader) -> None:
+        lines = head.decode().split("\r\n")[1:]
+        given = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines if line)}
+        body = await reader.readexactly(int(given["content-length"]))
+        now = time.perf_counter()
+        try:
+            Webhook(self.secret).verify(body, given)
+        except Exception:  # whatever is wrong with it, it is no verified webhook
+            self.refused += 1
+            return
+        data = msgspec.json.decode(body)["data"]
+        if data["lifecycle"] == "ecommerce" and data["to"] == "lead":
+            self.came.setdefault(data["customer_id"], now)
+
+
+async def measure(cluster: Cluster) -> list[Line]:
+    """All services as processes; every event signs up a new customer, so that each one makes a stage change."""
+    step(f"post → signed webhook at {_RATE} events/s for {_SECONDS} s")
+    ingest = await asyncio.to_thread(cluster.start, "ingest", 8121)
+    engine = await asyncio.to_thread(cluster.start, "engine", 8122)
+    notifier = await asyncio.to_thread(cluster.start, "notifier", 8123)
+    receiver = Receiver()
+    server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0)
+    authorised = {"authorization": f"Bearer {cluster.key}"}
+    async with httpx2.AsyncClient(headers=authorised, timeout=10) as client:
+        host, port = server.sockets[0].getsockname()
+        wanted = {"url": f"http://{host}:{port}/", "filters": {"lifecycles": ["ecommerce"], "to_stages": ["lead"]}}
+        answer = await client.post(f"{notifier.url}/v1/subscriptions", json=wanted)
+        answer.raise_for_status()
+        receiver.secret = answer.json()["secret"]
+        await _post_steadily(client, ingest.url, "warm", _WARM_SECONDS)
+        memory = [each.rss() for each in (ingest, engine, notifier)]
+        posted = await _post_steadily(client, ingest.url, "timed", _SECONDS)
+    deadline = time.perf_counter() + 20
+    while not posted.keys() <= receiver.came.keys() and time.perf_counter() < deadline:
+        await asyncio.sleep(0.05)
+    server.close()
+    growth = [(each.rss() - before) / 2**20 for each, before in zip((ingest, engine, notifier), memory, strict=True)]
+    largest = max(each.peak_rss for each in (ingest, engine, notifier)) / 2**20
+    cluster.stop([ingest, engine, notifier])
+    waits = sorted(receiver.came[customer] - at for customer, at in posted.items() if customer in receiver.came)
+    return _lines(len(posted), waits, receiver.refused, growth, largest)
+
+
+def _lines(posted: int, waits: list[float], refused: int, growth: list[float], largest: float) -> list[Line]:
+    p50, p99 = waits[len(waits) // 2] * 1000, waits[int(len(waits) * 0.99)] * 1000
+    grown = ", ".join(f"{each:+.0f}" for each in growth)
+    return [
+        Line(
+            "webhooks verified of events posted",
+            f"{len(waits):,} of {posted:,}",
+            "all",
+            len(waits) == posted and not refused,
+        ),
+        Line(f"post → signed webhook at {_RATE} events/s, p50", f"{p50:.0f} ms", "≤ 80 ms", p50 <= 80),
+        Line("  p99", f"{p99:.0f} ms", "≤ 400 ms", p99 <= 400),
+        Line("memory of ingest, engine, notifier over the run", f"{grown} MiB", "flat", max(growth) < 15),
+        Line("  largest process", f"{largest:.0f} MiB", "≤ 200", largest <= 200),
+    ]
+
+
+async def _post_steadily(client: httpx2.AsyncClient, url: str, name: str, seconds: int) -> dict[str, float]:
+    """Open loop: events leave on schedule whether or not earlier ones were answered. Gives when each was sent."""
+    sent: dict[str, float] = {}
+    started = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for number in range(_RATE * seconds):
+            await asyncio.sleep(max(0.0, started + number / _RATE - time.perf_counter()))
+            customer = f"{name}-{number}"
+            group.create_task(_post(client, url, customer, sent))
+    return sent
+
+
+async def _post(client: httpx2.AsyncClient, url: str, customer: str, sent: dict[str, float]) -> None:
+    event = {"id": f"signup-{customer}", "type": "signup", "customer_id": customer, "data": {"name": "Ana"}}
+    sent[customer] = time.perf_counter()
+    answer = await client.post(f"{url}/v1/events", json=event)
+    answer.raise_for_status()

@@ -1,0 +1,1 @@
+"""Real notifiers on real databases, logs and receivers."""
