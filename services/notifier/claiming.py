@@ -7,7 +7,7 @@ and switches committed after this transaction come too late, and then for what i
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.notifier.domain.change import Contact
@@ -29,6 +29,14 @@ class Rules:
     allowed: Allowed
     stale_after_ms: int
     lease_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a claim took: `pending` is to be sent; `taken` counts also what was closed or parked."""
+
+    pending: Sequence[PendingDispatch]
+    taken: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +74,19 @@ class Claimer:
         async with self.database.reading() as tx:
             return await queue.next_due(tx)
 
-    async def claim(self, room: Mapping[str, int]) -> Sequence[PendingDispatch]:
+    async def claim(self, room: Mapping[str, int]) -> Claimed:
         """Take due deliveries of these endpoints, each up to the number given."""
         async with self.database.transaction() as tx:
             now_ms = self.clock()
             rows = await queue.lock_due(tx, room, now_ms)
             if not rows:
-                return ()
+                return Claimed((), 0)
             token = secrets.token_hex(8)
             sorted_out = self._sort(rows, await _read(tx, rows, now_ms), token)
             await queue.put(tx, [*sorted_out.parked, *sorted_out.leased])
             await deliveries.finish(tx, sorted_out.endings, now_ms)
             tx.after_commit(lambda: _count(sorted_out.endings))
-        return sorted_out.pending
+        return Claimed(sorted_out.pending, len(rows))
 
     def _sort(self, rows: Sequence[Waiting], known: _Known, token: str) -> _Sorted:
         out = _Sorted([], [], [], [])
@@ -133,11 +141,18 @@ async def _read(tx: Transaction, rows: Sequence[Waiting], now_ms: int) -> _Known
     return _Known(
         plans=plans,
         contacts=await contacts.load(tx, keys) if keys else {},
-        subscriptions=await subscriptions.lock(tx, endpoints, now_ms, shared=True),
+        subscriptions=await _subscriptions(tx, endpoints, now_ms),
         off=await subscriptions.switched_off(tx, {plan.tenant for plan in plans.values()}),
         stories=await deliveries.stories(tx, list({(plan.tenant, plan.change_id) for plan in plans.values()})),
         now_ms=now_ms,
     )
+
+
+async def _subscriptions(tx: Transaction, ids: Collection[str], now_ms: int) -> Mapping[str, Subscription]:
+    """Subscriptions by id. What is to be parked is locked first: enabling must not slip in between and find nothing."""
+    known = await subscriptions.load(tx, ids, now_ms)
+    stopped = [one.id for one in known.values() if one.status is not SubscriptionStatus.ACTIVE]
+    return {**known, **await subscriptions.lock(tx, stopped, now_ms, shared=True)}
 
 
 def _count(endings: Sequence[Ending]) -> None:

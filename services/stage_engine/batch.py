@@ -6,6 +6,7 @@ often records are delivered, processes die or ownership moves.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -21,12 +22,14 @@ from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.history import Entry
 from services.stage_engine.store.progress import Claim, Progress
 from services.stage_engine.writing import Outcome, Written, conflicts_among, letters_for, write
+from shared.contracts.cloudevent import TENANT_PATTERN
 from shared.contracts.dead_letters import DeadLetterReason
 from shared.db.port import Database, DatabaseRefused, Transaction
 from shared.log.port import Record
 from shared.telemetry.metrics import Phase
 
 _log = structlog.get_logger(__name__)
+_TENANT = re.compile(TENANT_PATTERN, re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +138,8 @@ class Batches:
 
 def _tenants(records: Iterable[Record]) -> set[str]:
     """The tenants that the keys name; a key that names none is told later, when the record is read."""
-    heads = {record.key.partition(b":")[0] for record in records if record.key}
-    return {head.decode(errors="replace") for head in heads}
+    heads = {record.key.partition(b":")[0].decode(errors="replace") for record in records if record.key}
+    return {head for head in heads if _TENANT.fullmatch(head)}
 
 
 def _customers(entries: Iterable[Entry]) -> set[CustomerKey]:

@@ -134,7 +134,7 @@ def _use_wal(connection: Any, cursor: Any) -> None:
             cursor.execute("PRAGMA journal_mode = WAL")
             return
         except sqlite3.OperationalError:
-            if True:
+            if time.monotonic() > give_up_at:
                 raise
         connection.run_async(lambda _driver: asyncio.sleep(_RETRY_SECONDS))
 

@@ -23,7 +23,6 @@ from shared.log.sql_wake import Wakes, wait_for
 
 _POLL_SECONDS = 0.2
 _FETCH_BYTES = 16 * 1024 * 1024
-_START_SECONDS = 30
 _MAX_BEAT_SECONDS = 3.0
 
 _log = structlog.get_logger(__name__)

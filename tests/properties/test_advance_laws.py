@@ -232,3 +232,32 @@ def test_ticks_do_not_decide_in_which_order_lifecycles_of_different_lateness_wak
     ticks = [Tick("t", "c", minutes * MINUTE_MS) for minutes in sorted(moments)]
     watched = live_through(rules, [first, *ticks, end])
     assert list(map(compared, watched.changes)) == list(map(compared, quiet.changes))
+
+
+@st.composite
+def mixed(draw: st.DrawFn) -> list[Record]:
+    """A history in which any record may be a backfill of something up to six hours old, in no order."""
+    records = draw(histories())
+    ages = draw(st.lists(st.sampled_from((None, 0, 3, 30, 360)), min_size=len(records), max_size=len(records)))
+    # Log times of backfills are odd, so that no timer is ripe in the very millisecond in which an import ends.
+    return [
+        record
+        if age is None
+        else record._replace(said=record.logged - age * MINUTE_MS, logged=record.logged + 1, backfill=True)
+        for record, age in zip(records, ages, strict=True)
+    ]
+
+
+@given(lifecycle_sets(), mixed())
+def test_backfills_among_live_events_are_applied_or_refused_as_the_rules_read_literally_say(
+    plans: list[Plan], records: list[Record]
+) -> None:
+    rules, literal, state = compiled(plans), Oracle(plans), NEW_CUSTOMER
+    for record in records:
+        decision, expected = advance(rules, state, taken(record)), literal.take(record)
+        if isinstance(decision, Applied):
+            state = decision.state
+            assert list(map(compared, decision.changes)) == expected
+        else:
+            assert isinstance(decision, BehindClock)
+            assert expected is None

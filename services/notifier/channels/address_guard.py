@@ -7,9 +7,10 @@ changes nothing. Sources: IANA special-purpose address registries; RFC 4291 (map
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+_SIXTOFOUR_RELAY = IPv4Network("192.88.99.0/24")
 _COMPATIBLE = IPv6Network("::/96")
 _TRANSLATED = IPv6Network("::ffff:0:0:0/96")
 _SITE_LOCAL = IPv6Network("fec0::/10")
@@ -32,7 +33,7 @@ def is_public(address: str) -> bool:
 
 
 def _public_v4(address: IPv4Address) -> bool:
-    return address.is_global and not (address.is_multicast or address.is_reserved)
+    return address.is_global and not (address.is_multicast or address.is_reserved or address in _SIXTOFOUR_RELAY)
 
 
 def _inside(address: IPv6Address) -> IPv4Address | None:

@@ -72,6 +72,12 @@ async def of_tenants(tx: Transaction, tenants: Collection[str], now_ms: int) -> 
     return [_listed(row, now_ms).subscription for row in rows]
 
 
+async def load(tx: Transaction, ids: Iterable[str], now_ms: int) -> dict[str, Subscription]:
+    """Subscriptions by id, as they are now; a deleted one is absent."""
+    rows = await tx.select_many(_TABLE, ("id",), [(one,) for one in set(ids)], COLUMNS)
+    return {row[0]: _listed(row, now_ms).subscription for row in rows}
+
+
 async def lock(tx: Transaction, ids: Iterable[str], now_ms: int, *, shared: bool) -> dict[str, Subscription]:
     """Subscriptions by id, locked: shared to read a status that must not change meanwhile, else to write it."""
     wanted = sorted(set(ids))

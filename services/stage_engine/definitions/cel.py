@@ -46,10 +46,10 @@ Convert = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class ConditionError(Exception):
-    """The expression can't be used. `column` counts characters from 1, None where it concerns the whole."""
+    """The expression can't be used. `offset` is the character (from 0) where it goes wrong; 0 for the whole."""
 
     message: str
-    column: int | None = None
+    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,26 +135,24 @@ def _check_names(names: frozenset[tuple[str, str]], source: str, scope: Scope) -
     if len(source) > MAX_SOURCE_CHARACTERS:
         raise ConditionError(f"the condition has {len(source)} characters; at most {MAX_SOURCE_CHARACTERS} are allowed")
     if found := _HAS.search(code):
-        raise ConditionError(
-            "has() does not work on facts; ask `known.nps` instead of `has(facts.nps)`", found.start() + 1
-        )
+        raise ConditionError("has() does not work on facts; ask `known.nps` instead of `has(facts.nps)`", found.start())
     if found := _NOW.search(code):
         raise ConditionError(
-            "`now` is not allowed: nothing would wake it up; use `after:` with `since:`", found.start() + 1
+            "`now` is not allowed: nothing would wake it up; use `after:` with `since:`", found.start()
         )
     for kind, name in sorted(names):
-        column = _column(code, kind, name)
+        offset = _offset(code, kind, name)
         if kind == "event" and not scope.event_types:
-            raise ConditionError("`event` is only there on a transition with `on:`; use facts here", column)
+            raise ConditionError("`event` is only there on a transition with `on:`; use facts here", offset)
         if kind != "event" and name not in scope.facts:
-            raise ConditionError(f"unknown fact `{kind}.{name}`{_did_you_mean(name, list(scope.facts))}", column)
+            raise ConditionError(f"unknown fact `{kind}.{name}`{_did_you_mean(name, list(scope.facts))}", offset)
         if kind == "event":
-            _check_field(name, scope.event_types, column)
+            _check_field(name, scope.event_types, offset)
 
 
-def _column(code: str, kind: str, name: str) -> int | None:
+def _offset(code: str, kind: str, name: str) -> int:
     found = re.search(rf"(?<![\w.]){kind}\s*\.\s*{re.escape(name)}\b", code)
-    return found.start() + 1 if found else None
+    return found.start() if found else 0
 
 
 def _did_you_mean(name: str, known: list[str]) -> str:
@@ -162,12 +160,12 @@ def _did_you_mean(name: str, known: list[str]) -> str:
     return f"; did you mean `{close[0]}`?" if close else f"; known are {', '.join(sorted(known))}"
 
 
-def _check_field(name: str, event_types: frozenset[str], column: int | None) -> None:
+def _check_field(name: str, event_types: frozenset[str], offset: int) -> None:
     for event_type in sorted(event_types):
         payload = PAYLOADS.get(event_type)
         if payload is not None and name not in payload.model_fields:
             hint = _did_you_mean(name, list(payload.model_fields))
-            raise ConditionError(f"`{event_type}` has no field `{name}`{hint}", column)
+            raise ConditionError(f"`{event_type}` has no field `{name}`{hint}", offset)
 
 
 def _field_type(name: str, event_types: frozenset[str]) -> Any:
@@ -193,7 +191,7 @@ def _compile(source: str, variables: Mapping[str, Any]) -> Any:
     try:
         expression = cel.NewEnv(variables=variables).compile(source)
     except RuntimeError as error:
-        raise _explain(str(error)) from None
+        raise _explain(str(error), source) from None
     if expression.return_type() != cel.Type.BOOL:
         raise ConditionError(
             f"the condition gives {expression.return_type()}, not true or false; compare it with something"
@@ -201,13 +199,14 @@ def _compile(source: str, variables: Mapping[str, Any]) -> Any:
     return expression
 
 
-def _explain(message: str) -> ConditionError:
+def _explain(message: str, source: str) -> ConditionError:
     found = _POSITION.search(message)
     if not found:
         return ConditionError(message.split("\n", 1)[0])
-    column, text = int(found[2]), found[3]
+    line, column, text = int(found[1]), int(found[2]), found[3]
+    before = sum(len(each) + 1 for each in source.split("\n")[: line - 1])
     if "no matching overload" in text and "double" in text and "int" in text:
         text += "; money and averages are decimals: write 300.0 instead of 300"
     elif "undeclared reference" in text:
         text += "; a condition can name facts.…, known.… and event.…"
-    return ConditionError(text, column)
+    return ConditionError(text, before + column - 1)

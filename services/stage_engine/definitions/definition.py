@@ -127,7 +127,7 @@ def _edge_problems(document: Document, shape: LifecycleFile, part: TransitionPar
         try:
             _condition(part, "BRL")
         except ConditionError as error:
-            yield document.problem_inside((*path, "when"), error.column, f"`{part.id}`: {error.message}")
+            yield document.problem_inside((*path, "when"), error.offset, f"`{part.id}`: {error.message}")
 
 
 def _higher_sources(shape: LifecycleFile, part: TransitionPart) -> list[str]:

@@ -20,7 +20,9 @@ def _listed(value: Any) -> Any:
 
 
 def _milliseconds(value: Any) -> Any:
-    return parse_duration(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} has no unit; write one whole number with s, m, h, d or w, such as 60d")
+    return parse_duration(value)
 
 
 Duration = Annotated[int, BeforeValidator(_milliseconds)]
@@ -28,6 +30,13 @@ Duration = Annotated[int, BeforeValidator(_milliseconds)]
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _has_a_value(cls, value: Any) -> Any:
+        if value is None:
+            raise ValueError("there is a key without a value; give it one, or leave the key out")
+        return value
 
 
 class StagePart(_Part):

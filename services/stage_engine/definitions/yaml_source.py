@@ -11,6 +11,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
 
+from services.stage_engine.definitions.scalars import place_in_file
 from shared.errors import Permanent
 
 MAX_FILE_BYTES = 256 * 1024
@@ -56,12 +57,10 @@ class Document:
         line, column = self._place(path)
         return Problem(self.file, line, column, message)
 
-    def problem_inside(self, path: Path, column: int | None, message: str) -> Problem:
-        """A problem at a character of the one-line text at `path`; the column counts from 1."""
-        line, start = self._place(path)
-        source = self.text.split("\n")[line - 1][start - 1 : start]
-        quoted = 1 if source in ('"', "'") else 0
-        return Problem(self.file, line, start + quoted + (column or 1) - 1, message)
+    def problem_inside(self, path: Path, offset: int, message: str) -> Problem:
+        """A problem at a character of the text at `path`; the offset counts from 0."""
+        line, column = place_in_file(self.text, *self._place(path), offset)
+        return Problem(self.file, line, column, message)
 
     def _place(self, path: Path) -> tuple[int, int]:
         node, place = self._root, (1, 1)

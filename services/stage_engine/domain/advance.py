@@ -36,7 +36,7 @@ NEW_CUSTOMER = CustomerState(facts=dict(START_VALUES))
 def advance(rules: Rules, state: CustomerState, occurrence: Event | Tick) -> Decision:
     """What an event, or time gone by, makes of a customer.
 
-    First every wake-up that is ripe goes off, in order of due time, each a decision of its own. Then the event changes
+    First every wake-up that is ripe goes off, in the order of ripening, each a decision of its own. Then the event changes
     facts at its time, and takes edges at the later of its time and each lifecycle's clock.
     """
     advanced = _Advance(rules, state)
@@ -90,19 +90,22 @@ class _Advance:
         return Applied(self.state, tuple(self.changes), tuple(self.errors))
 
     def wake_ripe(self, until_ms: int, *, backfill: bool) -> None:
-        """Let wake-ups go off whose due time plus lateness has come, one lifecycle and due time after the other."""
+        """Let wake-ups go off whose due time plus lateness has come, the first ripe first, each a decision."""
         while (ripest := self._ripest(until_ms)) is not None:
             lifecycle, due = ripest
             imported = due + lifecycle.lateness_ms <= self.state.imported_until_ms
             self._wake(lifecycle, due, backfill=backfill or imported)
 
     def _ripest(self, until_ms: int) -> tuple[Lifecycle, int] | None:
+        """The wake-up that is ripe first. Not the one that is due first: where latenesses differ, that would depend on
+        whether time was noticed in between."""
         found: tuple[Lifecycle, int] | None = None
+        first = until_ms + 1
         for lifecycle in self.rules.lifecycles:
             current = self.state.lifecycles.get(lifecycle.name)
             due = current.wake_ms if current else None
-            if due is not None and due + lifecycle.lateness_ms <= until_ms and (found is None or due < found[1]):
-                found = (lifecycle, due)
+            if due is not None and due + lifecycle.lateness_ms < first:
+                found, first = (lifecycle, due), due + lifecycle.lateness_ms
         return found
 
     def _wake(self, lifecycle: Lifecycle, due: int, *, backfill: bool) -> None:

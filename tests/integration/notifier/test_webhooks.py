@@ -29,7 +29,7 @@ async def status_of(house: House, subscription: dict[str, Any], expected: str) -
 
 
 async def test_an_endpoint_that_never_answers_delays_no_other(database_url: str) -> None:
-    limits = {"webhook_timeout_seconds": 60, "dispatch_concurrency": 20, "dispatch_per_endpoint": 4}
+    limits: dict[str, Any] = {"webhook_timeout_seconds": 60, "dispatch_concurrency": 20, "dispatch_per_endpoint": 4}
     async with open_house(database_url, **limits, stop_timeout_seconds=1.5) as house:
         house.receiver.silent.add("/slow")
         await house.subscribe("/slow")

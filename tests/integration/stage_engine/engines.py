@@ -14,15 +14,14 @@ from shared.service import Resources
 
 @asynccontextmanager
 async def engine_running(resources: Resources) -> AsyncIterator[StageEngine]:
-    """An engine at work; stopped in order at the end, and failing the test if it ended by itself."""
+    """An engine at work; stopped in order at the end, and ending the test at once if it fails."""
     engine, stopping = build(resources), asyncio.Event()
-    task = asyncio.create_task(engine.run(stopping))
-    try:
-        yield engine
-    finally:
-        stopping.set()
-        async with asyncio.timeout(30):
-            await task
+    async with asyncio.TaskGroup() as group:
+        group.create_task(engine.run(stopping))
+        try:
+            yield engine
+        finally:
+            stopping.set()
 
 
 def lifecycle_file(

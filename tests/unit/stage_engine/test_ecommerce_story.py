@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from services.stage_engine.definitions.definition import SHIPPED, load_definition
 from services.stage_engine.domain.lifecycle import Rules
-from tests.unit.stage_engine.timeline import D, Played, Step, imported, live, nps, play, purchase, table, tick
+from tests.unit.stage_engine.timeline import D, Step, imported, live, nps, play, purchase, table, tick
 
 SHOP = Rules((load_definition(SHIPPED / "ecommerce.yaml").compile(1, "BRL"),), "BRL")
 
@@ -14,26 +16,23 @@ SIGNUP = live(0, "signup")
 REFERRAL = live(40 * D, "referral")
 
 
-def complaint(day: int, id_: str = "k", **data: str) -> Step:
+def complaint(day: int, id_: str = "k", **data: Any) -> Step:
     return live(day * D, "complaint", complaint_id=id_, **data)
 
 
 def settled(day: int, id_: str = "k", satisfied: bool | None = None) -> Step:
-    said = {} if satisfied is None else {"satisfied": satisfied}
-    return live(day * D, "complaint_resolved", complaint_id=id_, **said)
+    if satisfied is None:
+        return live(day * D, "complaint_resolved", complaint_id=id_)
+    return live(day * D, "complaint_resolved", complaint_id=id_, satisfied=satisfied)
 
 
 def bought(*days: int) -> list[Step]:
     return [purchase(day * D) for day in days]
 
 
-def stages(played: Played) -> list[str]:
-    return [change.to for change in played.changes]
-
-
 def path(*steps: Step) -> str:
     """Stages in the order in which they were entered."""
-    return " ".join(stages(play(SHOP, *steps)))
+    return " ".join(change.to for change in play(SHOP, *steps).changes)
 
 
 FIRST = "prospect first_time_customer"

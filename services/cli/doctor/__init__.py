@@ -1,0 +1,1 @@
+"""`jornada doctor`: what is configured, what answers, what to do."""

@@ -1,0 +1,88 @@
+"""The settings that differ from their defaults, and where each came from; secrets are never shown. Pure but for `where`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from services.cli.doctor.finding import Finding
+from shared.settings import PREFIX, Settings
+
+_HIDDEN = "***"
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """A setting that somebody set."""
+
+    variable: str
+    value: str
+    source: str
+
+
+def configured(settings: Settings, environment: Mapping[str, str]) -> list[Configured]:
+    """Those whose values are not the default, in the order in which settings are declared."""
+    upper = {name.upper() for name in environment}
+    file = environment.get(PREFIX + "SETTINGS", "")
+    found = []
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        if name in settings.model_fields_set and value != field.default:
+            variable = PREFIX + name.upper()
+            found.append(Configured(variable, shown(value), "environment" if variable in upper else file))
+    return found
+
+
+def shown(value: object) -> str:
+    """A setting's value for people, without the password of a URL."""
+    text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if "://" not in text:
+        return text
+    head, at, host = text.rpartition("@")
+    scheme, _, login = head.partition("://")
+    return f"{scheme}://{login.partition(':')[0]}:{_HIDDEN}@{host}" if at and ":" in login else text
+
+
+def here() -> Mapping[str, str]:
+    """The environment of this process."""
+    return os.environ
+
+
+def sending(settings: Settings) -> list[Finding]:
+    """Whether the notifier's settings fit together."""
+    return [_delivery(settings), _links(settings), _webhooks(settings)]
+
+
+def _delivery(settings: Settings) -> Finding:
+    if settings.delivery == "files":
+        return Finding("delivery", True, f"files: e-mails go to {settings.outbox_dir}/ and reach nobody")
+    if settings.delivery == "allowlist":
+        entries = ", ".join(settings.delivery_allowlist)
+        advice = "name addresses or @domains in JORNADA_DELIVERY_ALLOWLIST"
+        return Finding("delivery", bool(entries), f"allowlist: {entries or 'nobody is on the list'}", advice)
+    return Finding("delivery", True, "live: everybody with consent and an address is written to")
+
+
+def _links(settings: Settings) -> Finding:
+    private = _is_private(settings.public_url)
+    advice = "set JORNADA_PUBLIC_URL to how customers' browsers reach the notifier"
+    ok = not (private and (settings.environment == "production" or settings.delivery == "live"))
+    return Finding("unsubscribe links", ok, f"lead to {settings.public_url}", advice)
+
+
+def _webhooks(settings: Settings) -> Finding:
+    if not settings.webhook_allow_private:
+        return Finding("webhooks", True, "go to public addresses only")
+    advice = "unset JORNADA_WEBHOOK_ALLOW_PRIVATE: a subscriber could make it call your own machines"
+    return Finding("webhooks", settings.environment != "production", "may go to loopback and private addresses", advice)
+
+
+def _is_private(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return not ip_address(host).is_global
+    except ValueError:
+        return host in ("", "localhost")
