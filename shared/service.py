@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from fastapi import APIRouter
 
 from shared.db.port import Database
+from shared.errors import Permanent, Transient
 from shared.log.port import Log
 from shared.settings import Settings
 
@@ -61,3 +62,19 @@ class Service(Protocol):
     def alive(self) -> bool:
         """False once its loop is stuck or dead and only a new process helps."""
         ...
+
+
+async def check_servers(resources: Resources) -> Sequence[Check]:
+    """Whether the log takes and gives records and the database answers: what every service depends on."""
+    return await asyncio.gather(
+        _check("log", resources.log.ping(), "check JORNADA_LOG and JORNADA_KAFKA_BOOTSTRAP"),
+        _check("database", resources.database.ping(), "check JORNADA_DATABASE_URL"),
+    )
+
+
+async def _check(name: str, ping: Awaitable[None], advice: str) -> Check:
+    try:
+        await ping
+    except (Transient, Permanent) as error:
+        return Check(name, False, f"{error}; {advice}")
+    return Check(name, True)

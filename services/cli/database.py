@@ -44,10 +44,7 @@ async def opened_with_log(settings: Settings) -> AsyncIterator[tuple[Database, L
 
 async def revision(url: str) -> str | None:
     """The revision that a database is at; None when it has no tables yet. Makes no file. Raises DatabaseUnavailable."""
-    path = make_url(url).database
-    if url.startswith("sqlite") and path and not Path(path).exists():
-        return None
-    return await current(url)
+    return None if _is_missing_file(url) else await current(url)
 
 
 async def check_revision(url: str) -> None:
@@ -57,3 +54,8 @@ async def check_revision(url: str) -> None:
         raise SchemaDiffers("the database has no tables yet; run `jornada migrate` (`jornada up` does it by itself)")
     if found != wanted:
         raise SchemaDiffers(f"the database is at revision {found}, this version works with {wanted}: `jornada migrate`")
+
+
+def _is_missing_file(url: str) -> bool:
+    path = make_url(url).database
+    return url.startswith("sqlite") and bool(path) and not Path(str(path)).exists()

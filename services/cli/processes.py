@@ -9,11 +9,13 @@ import services.ingest.main
 import services.notifier.main
 import services.stage_engine.main
 from services.cli.database import check_revision
+from services.cli.retention import LogRetention
 from shared.db.connect import connect
 from shared.errors import Transient
 from shared.http.app import create_app
 from shared.http.server import run_process, serve
 from shared.log.connect import open_log
+from shared.log.sql import SqlLog
 from shared.service import Resources, Service
 from shared.settings import Settings
 from shared.telemetry.logging import configure_logging, logger
@@ -47,8 +49,16 @@ async def _run(settings: Settings, names: Sequence[str], announce: Announce | No
     await _check_schema(settings)
     async with AsyncExitStack() as stack:
         resources = await open_resources(settings, stack)
-        built = [SERVICES[name](resources) for name in names]
+        built = build(resources, names)
         return await serve(create_app(built, resources), built, settings, announce)
+
+
+def build(resources: Resources, names: Sequence[str]) -> list[Service]:
+    """The services of a process; the one with the engine also keeps the SQL log within its retention."""
+    built = [SERVICES[name](resources) for name in names]
+    if "engine" in names and isinstance(resources.log, SqlLog):
+        built.append(LogRetention(resources, resources.log))
+    return built
 
 
 async def _check_schema(settings: Settings) -> None:

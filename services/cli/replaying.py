@@ -65,6 +65,6 @@ def _check_same_event(letter: DeadLetter, original: CloudEvent, repaired: CloudE
             raise StillBroken(f"another event has the id {original.id!r} already; give this one an id of its own")
     elif repaired.id != original.id:
         raise StillBroken(f"its id was {original.id!r}; a repair keeps it, so that nothing is applied twice")
-    if letter.reason is DeadLetterReason.BEHIND_CLOCK and repaired.mode == BACKFILL:
-        if repaired.time <= original.time:
-            raise StillBroken(f"{letter.detail}; post it live (without mode) to correct facts, or leave it out")
+    still_behind = repaired.mode == BACKFILL and repaired.time <= original.time
+    if letter.reason is DeadLetterReason.BEHIND_CLOCK and still_behind:
+        raise StillBroken(f"{letter.detail}; post it live (without mode) to correct facts, or leave it out")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 
 from fastapi import APIRouter
 
 from services.ingest.api.events import events_router
 from services.ingest.publish import Publisher
-from shared.errors import Permanent, Transient
-from shared.service import Check, Resources
+from shared.errors import Transient
+from shared.service import Check, Resources, check_servers
 from shared.telemetry.logging import logger
 
 _log = logger(__name__)
@@ -40,10 +40,7 @@ class Ingest:
 
     async def checks(self) -> Sequence[Check]:
         """The log takes events, the database knows the keys."""
-        return await asyncio.gather(
-            _check("log", self._resources.log.ping(), "check JORNADA_LOG and JORNADA_KAFKA_BOOTSTRAP"),
-            _check("database", self._resources.database.ping(), "check JORNADA_DATABASE_URL"),
-        )
+        return await check_servers(self._resources)
 
     def alive(self) -> bool:
         """False when the producer broke for good."""
@@ -53,11 +50,3 @@ class Ingest:
 def build(resources: Resources) -> Ingest:
     """The service over resources that somebody else opens and closes."""
     return Ingest(resources)
-
-
-async def _check(name: str, ping: Awaitable[None], advice: str) -> Check:
-    try:
-        await ping
-    except (Transient, Permanent) as error:
-        return Check(name, False, f"{error}; {advice}")
-    return Check(name, True)

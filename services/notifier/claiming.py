@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.notifier.domain.change import Contact
 from services.notifier.domain.delivery import Channel, Email, Ending, PendingDispatch, Planned, Post, Story, Suppressed
@@ -37,6 +37,9 @@ class Claimed:
 
     pending: Sequence[PendingDispatch]
     taken: int
+
+
+NOTHING = Claimed((), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class Claimer:
             now_ms = self.clock()
             rows = await queue.lock_due(tx, room, now_ms)
             if not rows:
-                return Claimed((), 0)
+                return NOTHING
             token = secrets.token_hex(8)
             sorted_out = self._sort(rows, await _read(tx, rows, now_ms), token)
             await queue.put(tx, [*sorted_out.parked, *sorted_out.leased])
@@ -101,7 +104,7 @@ class Claimer:
         for index, pending in enumerate(out.pending):
             row = waiting[pending.planned.id]
             out.leased.append(row._replace(due_ms=until, lease_token=token))
-            out.pending[index] = PendingDispatch(pending.planned, token, row.attempts, pending.message)
+            out.pending[index] = replace(pending, lease_token=token, lease_until_ms=until)
         return out
 
     def _sort_email(self, row: Waiting, plan: Planned, known: _Known, out: _Sorted) -> None:
@@ -128,7 +131,7 @@ class Claimer:
         )
         reason = objection(plan, circumstances)
         if reason is None:
-            out.pending.append(PendingDispatch(plan, "", row.attempts, message))
+            out.pending.append(PendingDispatch(plan, "", 0, row.attempts, message))
         else:
             out.endings.append(Suppressed(plan, reason).ending(message.story.traceparent))
 

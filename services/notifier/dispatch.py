@@ -1,7 +1,7 @@
 """The dispatcher: wakes when something was planned or is due, claims, sends outside any transaction, records in bulk.
 
-Each endpoint has room for a few deliveries at once and is asked only for so many, so one that never answers holds up
-nobody and its backlog stays in the database. Polling is the fallback, for what other processes planned.
+Each endpoint has room for a few attempts at once, and only so many of its deliveries are claimed: one that never
+answers holds up nobody, and its backlog stays in the database. Polling is the fallback, for what other processes planned.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from services.notifier.claiming import Claimer
-from services.notifier.domain.delivery import Attempted, CompletedDispatch, PendingDispatch
+from services.notifier.claiming import NOTHING, Claimer
+from services.notifier.domain.delivery import Attempted, Channel, CompletedDispatch, PendingDispatch
 from services.notifier.recording import Recorder
-from shared.errors import Transient
-from shared.telemetry import metrics
+from shared.errors import Permanent, Transient
 from shared.telemetry.logging import logger
 
 POLL_SECONDS = 1.0
 _MOST_PER_CLAIM = 100
 _MOST_PER_RECORD = 200
+_AHEAD = 4
 _BACKOFF_SECONDS = 0.5
 
 _log = logger(__name__)
@@ -35,10 +35,22 @@ class Send(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How many deliveries may be under way: in all, and to one endpoint."""
+    """How many attempts may run at once: in all, and to one endpoint. No attempt takes longer than `longest_ms`."""
 
     total: int
     per_endpoint: int
+    longest_ms: int
+
+    def claimable(self, endpoint: str, *, failing: bool) -> int:
+        """How many of an endpoint's deliveries may be claimed at once, running ones included.
+
+        Webhooks are claimed ahead, so that the next is at hand when one ends. E-mails never: what is claimed no longer
+        hears of a withdrawn consent. An endpoint whose last attempt failed gets one try at a time, so that many dead
+        ones do not take up all there is.
+        """
+        if failing:
+            return 1
+        return self.per_endpoint if endpoint.startswith(Channel.EMAIL) else self.per_endpoint * _AHEAD
 
 
 @dataclass(slots=True)
@@ -51,21 +63,30 @@ class Dispatcher:
     room: Room
     clock: Callable[[], int]
     wake: asyncio.Event = field(default_factory=asyncio.Event)
-    _under_way: Counter[str] = field(default_factory=Counter)
+    _claimed: Counter[str] = field(default_factory=Counter)
+    _failing: set[str] = field(default_factory=set)
+    _gates: dict[str, asyncio.Semaphore] = field(default_factory=dict)
+    _everything: asyncio.Semaphore = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _completed: asyncio.Queue[CompletedDispatch] = field(default_factory=asyncio.Queue)
+
+    def __post_init__(self) -> None:
+        self._everything = asyncio.Semaphore(self.room.total)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Dispatch until `stopping`; then finish what is under way and record it."""
         recording = asyncio.create_task(self._record_forever())
         try:
             while not stopping.is_set():
+                if recording.done():
+                    recording.result()
                 self.wake.clear()
                 await self._turn(stopping)
         finally:
             if self._tasks:
                 await asyncio.wait(self._tasks)
-            await self._completed.join()
+            if not recording.done():
+                await self._completed.join()
             recording.cancel()
             await asyncio.gather(recording, return_exceptions=True)
 
@@ -83,43 +104,62 @@ class Dispatcher:
         """Claim and start what there is room for; gives how long there is nothing to do, in milliseconds."""
         due = await self.claimer.next_due()
         now_ms = self.clock()
-        room = self._room([endpoint for endpoint, due_ms in due.items() if due_ms <= now_ms])
-        pending = await self.claimer.claim(room) if room else ()
-        for one in pending:
+        room = self._room_for([endpoint for endpoint, due_ms in due.items() if due_ms <= now_ms])
+        claimed = await self.claimer.claim(room) if room else NOTHING
+        for one in claimed.pending:
             self._start(one)
-        if pending:
+        if claimed.taken:
             return 0
         later = [due_ms - now_ms for due_ms in due.values() if due_ms > now_ms]
         return max(1, min([*later, round(POLL_SECONDS * 1000)]))
 
-    def _room(self, ready: Sequence[str]) -> dict[str, int]:
-        """How much to ask of each endpoint: fair shares of what is free, never more than an endpoint may have."""
-        free = min(self.room.total - sum(self._under_way.values()), _MOST_PER_CLAIM)
-        wanted = {one: self.room.per_endpoint - self._under_way[one] for one in ready}
+    def _room_for(self, ready: Sequence[str]) -> dict[str, int]:
+        """How much to ask of each endpoint; the least busy first, since one claim takes only so many."""
+        free = _MOST_PER_CLAIM
         room: dict[str, int] = {}
-        # The least busy first: who has nothing under way is served before who has some.
-        for endpoint in sorted(wanted, key=lambda one: self._under_way[one]):
-            share = min(wanted[endpoint], free)
+        for endpoint in sorted(ready, key=lambda one: self._claimed[one]):
+            allowed = self.room.claimable(endpoint, failing=endpoint in self._failing)
+            share = min(allowed - self._claimed[endpoint], free)
             if share > 0:
                 room[endpoint] = share
                 free -= share
         return room
 
     def _start(self, pending: PendingDispatch) -> None:
-        self._under_way[pending.planned.endpoint] += 1
-        task = asyncio.create_task(self._attempt(pending))
+        self._claimed[pending.planned.endpoint] += 1
+        task = asyncio.create_task(self._take_turn(pending))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _attempt(self, pending: PendingDispatch) -> None:
+    async def _take_turn(self, pending: PendingDispatch) -> None:
+        """Wait for a place at the endpoint, then for one in all: what waits for a slow endpoint holds no other up."""
         endpoint = pending.planned.endpoint
+        gate = self._gates.setdefault(endpoint, asyncio.Semaphore(self.room.per_endpoint))
         try:
-            self._completed.put_nowait(CompletedDispatch(pending, await self.send(pending)))
+            async with gate, self._everything:
+                # Too late to end within the lease: leave it, it becomes due again when the lease ends.
+                if self.clock() + self.room.longest_ms <= pending.lease_until_ms:
+                    attempted = await self._attempt(pending)
+                    self._completed.put_nowait(CompletedDispatch(pending, attempted))
         finally:
-            self._under_way[endpoint] -= 1
-            if not self._under_way[endpoint]:
-                del self._under_way[endpoint]
+            self._claimed[endpoint] -= 1
+            if not self._claimed[endpoint]:
+                del self._claimed[endpoint]
+                self._gates.pop(endpoint, None)
             self.wake.set()
+
+    async def _attempt(self, pending: PendingDispatch) -> Attempted:
+        started_ms = self.clock()
+        try:
+            attempted = await self.send(pending)
+        except (
+            Exception
+        ) as error:  # the loop's edge: a fault of ours counts as an attempt, or it would come back for ever
+            _log.exception("attempt_failed", delivery=pending.planned.id)
+            return Attempted(False, started_ms, self.clock() - started_ms, error=type(error).__name__)
+        mark = self._failing.discard if attempted.ok or attempted.permanent else self._failing.add
+        mark(pending.planned.endpoint)
+        return attempted
 
     async def _record_forever(self) -> None:
         while True:
@@ -134,17 +174,25 @@ class Dispatcher:
         """Record, however long the database is away; a lease that ends meanwhile makes another send again."""
         while True:
             try:
-                return await self.recorder.record(batch)
+                await self.recorder.record(batch)
+                return
             except Transient as error:
                 _log.warning("recording_waits", detail=str(error))
                 await asyncio.sleep(_BACKOFF_SECONDS)
+            except Permanent as error:
+                await self._record_apart(batch, error)
+                return
+
+    async def _record_apart(self, batch: Sequence[CompletedDispatch], error: Permanent) -> None:
+        """Find the attempt that can't be recorded; its lease ends, and it will be made again."""
+        if len(batch) == 1:
+            _log.error("attempt_not_recorded", delivery=batch[0].pending.planned.id, detail=str(error))
+            return
+        for one in batch:
+            await self._record([one])
 
     async def _sleep(self, stopping: asyncio.Event, seconds: float) -> None:
         waits = [asyncio.create_task(self.wake.wait()), asyncio.create_task(stopping.wait())]
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for one in waits:
             one.cancel()
-
-    def observe(self) -> None:
-        """Tell the metrics how much is under way."""
-        metrics.DELIVERIES_DUE.set(sum(self._under_way.values()))

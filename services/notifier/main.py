@@ -18,7 +18,7 @@ from services.notifier.api import switches as switches_api
 from services.notifier.api import unsubscribe as unsubscribe_api
 from services.notifier.api.reading import Desk
 from services.notifier.batch import Batcher
-from services.notifier.channels.email import EmailChannel, Folder, MailServer, Transport
+from services.notifier.channels.email import SMTP_SECONDS, EmailChannel, Folder, MailServer, Transport
 from services.notifier.channels.letters import CannotWrite, Sender, Writer, sample_values
 from services.notifier.channels.webhook import WebhookChannel, envelope_of
 from services.notifier.claiming import Claimer, Rules
@@ -152,7 +152,7 @@ def build(
         Claimer(database, _rules(settings), clock),
         Recorder(database, clock, jitter, relay.wake.set),
         channels,
-        Room(settings.dispatch_concurrency, settings.dispatch_per_endpoint),
+        _room(settings),
         clock,
     )
 
@@ -185,6 +185,13 @@ def _sender(settings: Settings) -> Sender:
 
 def _transport(settings: Settings) -> Transport:
     return Folder(settings.outbox_dir) if settings.delivery == "files" else MailServer(settings.smtp_url)
+
+
+def _room(settings: Settings) -> Room:
+    longest = max(settings.webhook_timeout_seconds, SMTP_SECONDS)
+    # A lease too short for the longest attempt is used for half of its length rather than not at all.
+    longest_ms = round(min(longest, settings.delivery_lease_seconds / 2) * SECOND_MS)
+    return Room(settings.dispatch_concurrency, settings.dispatch_per_endpoint, longest_ms)
 
 
 def _rules(settings: Settings) -> Rules:

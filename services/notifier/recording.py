@@ -53,14 +53,14 @@ class Recorder:
         async with self.database.transaction() as tx:
             now_ms = self.clock()
             endpoints = {one.pending.planned.subscription_id for one in completions} - {""}
-            known = await subscriptions.lock(tx, endpoints, now_ms, shared=False)
+            known = await subscriptions.load(tx, endpoints, now_ms)
             rows = await queue.lock(tx, sorted(one.pending.planned.id for one in completions))
             ours = [one for one in completions if _is_ours(one, rows)]
             decided = [self._decide(one, known, now_ms) for one in ours]
             await attempts.add(tx, [(str(uuid_utils.uuid7()), one.completed, one.attempts) for one in decided])
             await queue.put(tx, [row for one in decided for row in _again(one, rows)])
             await deliveries.finish(tx, [ending for one in decided for ending in _ending(one)], now_ms)
-            await self._record_health(tx, decided, known)
+            await self._record_health(tx, decided, known, now_ms)
             tx.after_commit(lambda: _count(decided))
             tx.after_commit(self.recorded)
 
@@ -72,17 +72,26 @@ class Recorder:
         return Decided(completed, decide(tried, completed.attempted, self.jitter()))
 
     async def _record_health(
-        self, tx: Transaction, decided: Sequence[Decided], known: Mapping[str, Subscription]
+        self, tx: Transaction, decided: Sequence[Decided], known: Mapping[str, Subscription], now_ms: int
     ) -> None:
-        changed: dict[str, Health] = {}
-        for one in decided:
-            subscription = known.get(one.completed.pending.planned.subscription_id)
-            if subscription is not None and (health := _health(one, subscription)):
-                changed[subscription.id] = health
+        """Most attempts change nothing about their endpoint, and then nothing is locked."""
+        suspected = _changes(decided, known)
+        if not suspected:
+            return
+        changed = _changes(decided, await subscriptions.lock(tx, suspected, now_ms, shared=False))
         await subscriptions.record_health(tx, changed.values())
         for health in changed.values():
             if health.status is not SubscriptionStatus.ACTIVE:
                 tx.after_commit(lambda health=health: _alert(health))  # type: ignore[misc]
+
+
+def _changes(decided: Sequence[Decided], known: Mapping[str, Subscription]) -> dict[str, Health]:
+    changed: dict[str, Health] = {}
+    for one in decided:
+        subscription = known.get(one.completed.pending.planned.subscription_id)
+        if subscription is not None and (health := _health(one, subscription)):
+            changed[subscription.id] = health
+    return changed
 
 
 def _is_ours(one: CompletedDispatch, rows: Mapping[str, Waiting]) -> bool:

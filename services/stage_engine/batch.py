@@ -21,7 +21,7 @@ from services.stage_engine.store import customers, history, progress
 from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.history import Entry
 from services.stage_engine.store.progress import Claim, Progress
-from services.stage_engine.writing import Outcome, Written, conflicts_among, letters_for, write
+from services.stage_engine.writing import UNHEARD, Outcome, Written, conflicts_among, letters_for, write
 from shared.contracts.cloudevent import TENANT_PATTERN
 from shared.contracts.dead_letters import DeadLetterReason
 from shared.db.port import Database, DatabaseRefused, Transaction
@@ -74,7 +74,7 @@ class Batches:
         async with self.database.reading() as transaction:
             due = await customers.ripe_customers(transaction, claim.partition, until_ms, limit)
         if not due:
-            return Written()
+            return UNHEARD
         await self.rulebook.meet(key.tenant for key in due)
         phases = Phases(len(due))
         async with self.database.transaction() as transaction:
@@ -98,7 +98,7 @@ class Batches:
             at = await progress.lock(transaction, claim)
             ahead = [record for record in records if record.offset >= at.next_offset]
             if not ahead:
-                return Written()
+                return UNHEARD
             batch = await self._sort(transaction, at, ahead, refusal)
             phases.end(Phase.HISTORY)
             loaded = await customers.load(transaction, _customers(batch.fresh))
@@ -113,7 +113,7 @@ class Batches:
             written = await write(transaction, claim, outcome)
             phases.end(Phase.WRITE)
         phases.end(Phase.COMMIT)
-        return written
+        return written if len(ahead) == len(records) else written.then(UNHEARD)
 
     async def _sort(
         self, transaction: Transaction, at: Progress, records: Sequence[Record], refusal: str | None

@@ -27,7 +27,7 @@ from shared.contracts.times import now_ms
 from shared.contracts.topics import Topic
 from shared.errors import Transient
 from shared.log.port import Consumer, Membership, TopicPartition
-from shared.service import Check, Resources
+from shared.service import Check, Resources, check_servers
 from shared.telemetry.metrics import PARTITIONS_OWNED
 
 GROUP = "jornada-engine"
@@ -58,10 +58,13 @@ class StageEngine:
         return monotonic() - self._last_fetch < _STUCK_SECONDS
 
     async def checks(self) -> Sequence[Check]:
+        return [*await check_servers(self.resources), self._own_check()]
+
+    def _own_check(self) -> Check:
         if self._workshop is None:
-            return [Check("engine", ok=False, detail="starting: waiting for the database and the log")]
+            return Check("engine", ok=False, detail="starting: waiting for the database and the log")
         halted = [owned.halted for owned in self._owned.values() if owned.halted]
-        return [Check("engine", ok=not halted, detail="; ".join(halted) or f"{len(self._owned)} partitions owned")]
+        return Check("engine", ok=not halted, detail="; ".join(halted) or f"{len(self._owned)} partitions owned")
 
     async def run(self, stopping: asyncio.Event) -> None:
         starting = asyncio.create_task(self._start())

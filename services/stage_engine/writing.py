@@ -51,6 +51,10 @@ class Written:
         return Written(self.topics | other.topics, min(ripe, default=None))
 
 
+UNHEARD = Written(frozenset((Topic.STAGE_CHANGED, Topic.CUSTOMER_UPDATED, Topic.DEAD_LETTERS)), ripe_ms=0)
+"""Something was committed, but the answer got lost on the way: look at every topic and at the timers."""
+
+
 async def write(transaction: Transaction, claim: Claim, outcome: Outcome) -> Written:
     """Write all of it, the progress row last. Part of the transaction that locked it."""
     decided, partition = outcome.decided, claim.partition

@@ -141,7 +141,9 @@ class Chaos:
             return
         while await partitions_of(self.database, owner):
             if time.monotonic() - since > _TAKEOVER_SECONDS:
-                self.journal.problems.append(f"the partitions of {owner} were not taken over in {_TAKEOVER_SECONDS:g} s")
+                self.journal.problems.append(
+                    f"the partitions of {owner} were not taken over in {_TAKEOVER_SECONDS:g} s"
+                )
                 return
             await asyncio.sleep(_POLL_SECONDS)
         self.journal.takeovers.append(time.monotonic() - since)

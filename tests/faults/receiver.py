@@ -21,6 +21,7 @@ class Receiver:
     received: Counter[str] = field(default_factory=Counter)
     forged: list[str] = field(default_factory=list)
     port: int = 0
+    _connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = field(default_factory=dict)
 
     def url(self, path: str) -> str:
         """Where to post."""
@@ -28,6 +29,7 @@ class Receiver:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, kept alive until the sender closes it or dies."""
+        self._connections[writer] = asyncio.current_task()
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 path, headers = _parse(head)
@@ -39,6 +41,15 @@ class Receiver:
             pass  # the sender was killed, or has finished
         finally:
             writer.close()
+            self._connections.pop(writer, None)
+
+    async def close(self) -> None:
+        """Close what senders have kept open."""
+        serving = [task for task in self._connections.values() if task]
+        for writer in list(self._connections):
+            writer.close()
+        if serving:
+            await asyncio.wait(serving, timeout=2)
 
     def _take(self, path: str, headers: dict[str, str], body: bytes) -> None:
         identity = headers["webhook-id"]
@@ -65,3 +76,4 @@ async def receiving() -> AsyncIterator[Receiver]:
         yield receiver
     finally:
         server.close()
+        await receiver.close()

@@ -86,9 +86,7 @@ def replay_log(rules: Rules, records: Sequence[Record], refused: frozenset[tuple
 def _event(body: bytes, logged_ms: int) -> Event:
     envelope = decode(body)
     origin = Origin(envelope.tenant, envelope.subject, envelope.id, envelope.type)
-    return Event.taken(
-        origin, envelope.time_ms, logged_ms, backfill=envelope.mode == BACKFILL, data=envelope.data
-    )
+    return Event.taken(origin, envelope.time_ms, logged_ms, backfill=envelope.mode == BACKFILL, data=envelope.data)
 
 
 PULSE = str(Path(__file__).with_name("pulse.yaml"))

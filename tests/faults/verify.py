@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from services.notifier.domain.campaign import CampaignIndex
 from services.notifier.domain.change import Change, Contact, change_of
-from services.notifier.domain.delivery import Channel
+from services.notifier.domain.delivery import Channel, Suppressed
 from services.notifier.domain.plan import plan_campaign, plan_webhooks
 from services.notifier.domain.subscription import Subscription
 from services.stage_engine.domain.publishing import change_id, snapshot
@@ -97,7 +97,9 @@ def none_double(evidence: Evidence) -> Finding:
         finding.expect(good=each.change_id == expected, otherwise=f"{each.customer} {each.sequence}: a wrong id")
     for customer, found in sequences.items():
         expected_sequence = list(range(1, len(found) + 1))
-        finding.expect(good=sorted(found) == expected_sequence, otherwise=f"{customer} has the sequences {sorted(found)}")
+        finding.expect(
+            good=sorted(found) == expected_sequence, otherwise=f"{customer} has the sequences {sorted(found)}"
+        )
     longest = max((len(found) for found in sequences.values()), default=0)
     finding.seen = f"{len(evidence.changes):,} ids, up to {longest} for one customer"
     return finding
@@ -218,13 +220,10 @@ def _deliveries(change: Change, audience: Audience) -> Iterator[str]:
     for campaign in audience.campaigns.triggered_by(change):
         # Whether it is sent or suppressed, it has a row; so neither contact nor earlier runs matter here.
         for result in plan_campaign(campaign, change, Contact(), None, 0):
-            yield (result.planned if hasattr(result, "planned") else result).id
+            yield (result.planned if isinstance(result, Suppressed) else result).id
     for planned in plan_webhooks(change, audience.subscriptions, 0):
         yield planned.id
 
 
 def _some(found: Iterable[object]) -> list[str]:
     return [str(each) for each in list(found)[:_SHOWN]]
-
-
-Check = Callable[[], Finding]

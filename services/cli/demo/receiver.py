@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook, WebhookVerificationError
 
 _SILENT = 204
 _REFUSED = 401
@@ -39,7 +39,7 @@ class Receiver:
         """Verify one request and keep it; gives the status to answer."""
         try:
             payload = Webhook(self.secret).verify(body, headers)
-        except (WebhookVerificationError, ValueError, RuntimeError):
+        except (WebhookVerificationError, EmptyWebhookSecretError, ValueError):
             with self._lock:
                 self.refused += 1
             return _REFUSED

@@ -136,6 +136,7 @@ class PendingDispatch:
 
     planned: Planned
     lease_token: str
+    lease_until_ms: int
     attempts: int
     message: Email | Post
 

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
+from services.stage_engine import deciding
+from services.stage_engine.domain.decision import Decision, Unapplicable
+from services.stage_engine.domain.event import Event
+from services.stage_engine.domain.lifecycle import Rules
+from services.stage_engine.domain.state import CustomerState
 from services.stage_engine.store import tables
 from shared.contracts.cloudevent import decode, record_key
 from shared.contracts.dead_letters import EXCERPT_BYTES, DeadLettered
@@ -44,7 +49,7 @@ POISONS = [
     Poison("bad bytes", Message(KEY, b"\xff\xfe\x00\x80"), "invalid_json"),
     Poison("bad JSON", Message(KEY, b'{"id": "a", '), "invalid_json"),
     Poison("nothing at all", Message(KEY, b""), "invalid_json"),
-    Poison("deep JSON", Message(KEY, b'{"data":' + b"[" * 100_000 + b"]" * 100_000 + b"}"), "invalid_json"),
+    Poison("deep JSON", Message(KEY, b'{"data":{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}}"), "invalid_json"),
     Poison("another shape", Message(KEY, b"[1, 2]"), "invalid_envelope"),
     Poison("another version", _changed(b'"specversion":"1.0"', b'"specversion":"0.3"'), "invalid_envelope"),
     Poison("no id", _changed(b'"id":"poison"', b'"id":""'), "invalid_envelope"),
@@ -77,7 +82,9 @@ async def test_poison_is_set_aside_with_its_bytes_and_the_partition_goes_on(stac
         assert await path(resources.database, BEFORE) == ["prospect", "first_time_customer"]
         assert await path(resources.database, AFTER) == ["prospect", "first_time_customer"]
         assert await path(resources.database, ANA) == []
-    found = {each.name: by_offset[position.offset]["reason"] for each, position in zip(POISONS, positions[1:])}  # noqa: B905
+    found = {
+        each.name: by_offset[position.offset]["reason"] for each, position in zip(POISONS, positions[1:-1], strict=True)
+    }
     assert found == {each.name: each.reason for each in POISONS}
     assert len(letters) == len(records) == len(POISONS)
     for each, position in zip(POISONS, positions[1:-1], strict=True):
@@ -109,13 +116,10 @@ async def test_a_payload_that_breaks_the_rules_of_facts_leaves_no_history(
     sql_stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What only `advance` finds out was already in history within the transaction; it is taken back."""
-    from services.stage_engine import deciding
-    from services.stage_engine.domain.decision import Unapplicable
-
     real = deciding.advance
 
-    def refuse_poison(rules, state, event):  # type: ignore[no-untyped-def]
-        return Unapplicable("as the test says") if getattr(event, "id", "") == "poison" else real(rules, state, event)
+    def refuse_poison(rules: Rules, state: CustomerState, event: Event) -> Decision:
+        return Unapplicable("as the test says") if event.id == "poison" else real(rules, state, event)
 
     monkeypatch.setattr(deciding, "advance", refuse_poison)
     async with sql_stack.process() as resources, engine_running(resources):

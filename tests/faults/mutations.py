@@ -1,0 +1,5 @@
+from rich.console import Console
+
+
+def main(console: Console, only: str) -> int:
+    return 0

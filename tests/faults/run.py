@@ -1,0 +1,153 @@
+"""One run from start to verdict: servers and processes up, load and chaos together, drain, gather, verify."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from services.notifier.definitions.load import load as load_campaigns
+from services.notifier.domain.campaign import CampaignIndex
+from services.notifier.rendering import Letters
+from services.notifier.store.subscriptions import of_tenants
+from shared.contracts.times import now_ms
+from shared.db.port import Database
+from tests.faults.chaos import Chaos, Journal, Trouble
+from tests.faults.cluster import PARTITIONS, Cluster, Team, running_cluster
+from tests.faults.draining import drained
+from tests.faults.evidence import Evidence, gather
+from tests.faults.load import Load
+from tests.faults.receiver import Receiver, receiving
+from tests.faults.replay import LIFECYCLES, replay_history, replay_log, rules_of
+from tests.faults.story import TENANT, Size, tell
+from tests.faults.topics import reading_topics
+from tests.faults.verify import (
+    Audience,
+    Finding,
+    ended_once,
+    equal_to_replay,
+    newest_published,
+    none_double,
+    nothing_lost,
+    planned_once,
+    published,
+    sent,
+)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """How much of everything. `pace` is requests a second, `patience_seconds` how long the drain may take."""
+
+    size: Size
+    team: Team
+    trouble: Trouble
+    pace: float
+    patience_seconds: float
+
+
+@dataclass
+class Result:
+    """What was done and what was found."""
+
+    load: Load
+    journal: Journal
+    ended_alone: int
+    starts: int
+    lost_claims: int
+    drain_seconds: float
+    findings: Sequence[Finding]
+    seconds: float = 0.0
+
+    @property
+    def violations(self) -> list[str]:
+        """All of them, in words; empty when everything holds."""
+        return [f"{finding.what}: {each}" for finding in self.findings for each in finding.violations]
+
+
+@dataclass
+class _Stage:
+    """What one run uses while it lasts."""
+
+    cluster: Cluster
+    database: Database
+    receiver: Receiver
+    chance: random.Random
+    journal: Journal = field(default_factory=Journal)
+
+
+async def run(scenario: Scenario, folder: Path, seed: int) -> Result:
+    """Do it. Raises only when it could not be set up; what went wrong in it is in the result."""
+    began = time.monotonic()
+    async with receiving() as receiver, running_cluster(folder, scenario.team) as cluster:
+        await cluster.subscribe(receiver)
+        database = cluster.database()
+        stage = _Stage(cluster, database, receiver, random.Random(seed))
+        try:
+            result = await _run(scenario, stage)
+        finally:
+            (folder / "chaos.log").write_text("\n".join(stage.journal.lines) + "\n")
+            await database.close()
+    result.seconds = time.monotonic() - began
+    return result
+
+
+async def _run(scenario: Scenario, stage: _Stage) -> Result:
+    cluster, database = stage.cluster, stage.database
+    postings = tell(scenario.size, now_ms(), stage.chance)
+    load = Load(cluster.address("ingest"), cluster.token, postings, scenario.pace)
+    chaos = Chaos(cluster, load, database, stage.chance, stage.journal)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(load.run())
+        group.create_task(chaos.run(scenario.trouble))
+    stage.journal.write("all is posted and done; draining")
+    async with reading_topics(cluster.kafka.bootstrap, PARTITIONS) as topics:
+        drain_began = time.monotonic()
+        left = await drained(database, topics, scenario.patience_seconds)
+        drain_seconds = time.monotonic() - drain_began
+        stage.journal.write(f"drained in {drain_seconds:.1f} s, left: {left}")
+        evidence = await gather(database, topics, cluster.letters)
+    findings = [_behaviour(load, stage.journal, left), *_verified(evidence, load, await _audience(stage))]
+    return Result(
+        load=load,
+        journal=stage.journal,
+        ended_alone=sum(process.ended_alone for process in cluster.processes),
+        starts=sum(process.starts for process in cluster.processes),
+        lost_claims=sum(process.log_path.read_text().count("partition lost") for process in cluster.of("engine")),
+        drain_seconds=drain_seconds,
+        findings=findings,
+    )
+
+
+def _behaviour(load: Load, journal: Journal, left: dict[str, int]) -> Finding:
+    finding = Finding("answers in time, take-overs, everything worked off")
+    finding.violations += [*load.problems[:20], *journal.problems]
+    finding.violations += [f"{count:,} {what} in the end" for what, count in left.items()]
+    finding.seen = f"slowest answer {load.slowest_seconds:.1f} s"
+    return finding
+
+
+def _verified(evidence: Evidence, load: Load, audience: Audience) -> list[Finding]:
+    rules, now = rules_of(LIFECYCLES), now_ms()
+    refused = frozenset((each.partition, each.offset) for each in evidence.dead_letters)
+    return [
+        nothing_lost(evidence, load.acknowledged),
+        equal_to_replay(evidence, replay_history(rules, evidence.history, now), "the history"),
+        equal_to_replay(evidence, replay_log(rules, evidence.events, refused, now), "the topic"),
+        none_double(evidence),
+        published(evidence),
+        newest_published(evidence),
+        planned_once(evidence, audience),
+        ended_once(evidence, now),
+        sent(evidence, audience),
+    ]
+
+
+async def _audience(stage: _Stage) -> Audience:
+    async with stage.database.reading() as transaction:
+        subscriptions = await of_tenants(transaction, {TENANT}, now_ms())
+    campaigns = CampaignIndex(load_campaigns(None, Letters("pt-BR")))
+    return Audience(campaigns, subscriptions, stage.receiver.received, stage.receiver.forged)
