@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_ROWS = 10
-_EXCERPT = 72
+_ROWS = 6
+_EXCERPT_BYTES = 150
 _FETCH_MS = 500
 
 
@@ -38,38 +39,37 @@ async def show_topics(out: Console, bootstrap: str, topics: list[str]) -> dict[s
 
 async def _read(bootstrap: str, topic: str) -> list[TopicRecord]:
     """All records of a topic from its beginning to what is its end now, in order of arrival."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, isolation_level="read_committed")
+    consumer = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=bootstrap,
+        group_id=None,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+    )
     await consumer.start()
     try:
-        partitions = await _partitions(consumer, topic)
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        ends = await consumer.end_offsets(partitions)
+        ends = await consumer.end_offsets(consumer.assignment())
         found: list[TopicRecord] = []
         # Position, not the last record's offset: transaction markers take offsets too.
-        while [one for one in partitions if await consumer.position(one) < ends[one]]:
+        while [one for one, end in ends.items() if await consumer.position(one) < end]:
             fetched = await consumer.getmany(timeout_ms=_FETCH_MS)
-            found += [_record(record) for records in fetched.values() for record in records]
+            found += [_seen(record) for records in fetched.values() for record in records]
     finally:
         await consumer.stop()
     return sorted(found, key=lambda one: (one.timestamp_ms, one.partition, one.offset))
 
 
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
-    metadata = await consumer._client.fetch_all_metadata()
-    return [TopicPartition(topic, number) for number in sorted(metadata.partitions_for_topic(topic) or ())]
-
-
-def _record(record: object) -> TopicRecord:
-    headers = dict(record.headers)  # type: ignore[attr-defined]
-    value = record.value or b""  # type: ignore[attr-defined]
+def _seen(record: Any) -> TopicRecord:
+    value = record.value or b""
+    # The envelope's fields are columns already, or the same in every record.
+    data = value[value.find(b'"data":') :][:_EXCERPT_BYTES]
     return TopicRecord(
-        record.partition,  # type: ignore[attr-defined]
-        record.offset,  # type: ignore[attr-defined]
-        record.timestamp,  # type: ignore[attr-defined]
-        (record.key or b"").decode(errors="replace"),  # type: ignore[attr-defined]
-        headers.get("type", b"").decode(errors="replace"),
-        value[value.find(b'"data":') :][:_EXCERPT].decode(errors="replace"),
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        key=(record.key or b"").decode(errors="replace"),
+        type=dict(record.headers).get("type", b"").decode(errors="replace"),
+        excerpt=data.decode(errors="replace"),
     )
 
 

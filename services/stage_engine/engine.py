@@ -16,7 +16,7 @@ from fastapi import APIRouter
 from services.stage_engine.api.customers import customers_router
 from services.stage_engine.batch import Batches
 from services.stage_engine.definitions.registering import register
-from services.stage_engine.lag import observe_lag
+from services.stage_engine.lag import LagObserver
 from services.stage_engine.ownership import OwnedPartition, Workshop
 from services.stage_engine.partition import Limits, PartitionWorker
 from services.stage_engine.rulebook import RuleBook
@@ -48,6 +48,7 @@ class StageEngine:
     _workers: dict[TopicPartition, PartitionWorker] = field(default_factory=dict)
     _seeks: list[tuple[PartitionWorker, int]] = field(default_factory=list)
     _workshop: Workshop | None = None
+    _observer: LagObserver | None = None
     _last_fetch: float = field(default_factory=monotonic)
 
     def routers(self) -> Sequence[APIRouter]:
@@ -55,7 +56,8 @@ class StageEngine:
 
     def alive(self) -> bool:
         """The fetch loop turns; a client that got stuck (it happens after broker restarts) needs a new process."""
-        return monotonic() - self._last_fetch < _STUCK_SECONDS
+        turning = monotonic() - self._last_fetch < _STUCK_SECONDS
+        return turning and not (self._observer and self._observer.stuck())
 
     async def checks(self) -> Sequence[Check]:
         return [*await check_servers(self.resources), self._own_check()]
@@ -109,8 +111,9 @@ class StageEngine:
     async def _work(self, stopping: asyncio.Event) -> None:
         workshop = self._workshop
         assert workshop is not None
+        self._observer = LagObserver(workshop.consumer, self.resources.database, lambda: self._workers)
         background = [
-            asyncio.create_task(observe_lag(workshop.consumer, self.resources.database)),
+            asyncio.create_task(self._observer.run()),
             asyncio.create_task(keep_trimming(self.resources, workshop, self._claims)),
         ]
         try:

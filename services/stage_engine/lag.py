@@ -1,48 +1,80 @@
-"""How far behind this engine is: asked every few seconds, for the metrics only."""
+"""How far behind this engine is: asked every few seconds, for metrics, for lag tools, and to notice a stuck consumer."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
+from time import monotonic
 
 from sqlalchemy import func, select
 
+from services.stage_engine.partition import PartitionWorker
 from services.stage_engine.phases import SERVICE
 from services.stage_engine.store.tables import timers
 from shared.contracts.times import now_ms
 from shared.db.port import Database
 from shared.errors import Transient
-from shared.log.port import Consumer
-from shared.telemetry.metrics import LAG_RECORDS, TIMERS_DUE, TIMERS_OLDEST_SECONDS
+from shared.log.port import Consumer, TopicPartition
+from shared.telemetry.metrics import LAG_RECORDS, LAG_SECONDS, TIMERS_DUE, TIMERS_OLDEST_SECONDS
 
+STUCK_SECONDS = 60.0
 _EVERY_SECONDS = 5.0
 _COUNTED = 100_000
 
-
-async def observe_lag(consumer: Consumer, database: Database) -> None:
-    """Runs until cancelled."""
-    while True:
-        # Whoever works on a partition reports what is away; a metric may be old for a while.
-        with suppress(Transient):
-            await _observe_records(consumer)
-            await _observe_timers(consumer, database)
-        await asyncio.sleep(_EVERY_SECONDS)
+Workers = Callable[[], Mapping[TopicPartition, PartitionWorker]]
 
 
-async def _observe_records(consumer: Consumer) -> None:
-    for where in consumer.assigned():
-        behind = await consumer.end_offset(where) - await consumer.position(where)
-        LAG_RECORDS.labels(SERVICE, where.topic, str(where.partition)).set(max(behind, 0))
+@dataclass(slots=True)
+class LagObserver:
+    """Watches the partitions of one engine."""
 
+    consumer: Consumer
+    database: Database
+    workers: Workers
+    _idle_at: dict[TopicPartition, tuple[int, float]] = field(default_factory=dict)
+    """Where a partition was when it was first seen behind with nothing to do, and since when."""
 
-async def _observe_timers(consumer: Consumer, database: Database) -> None:
-    mine = [where.partition for where in consumer.assigned()]
-    now = now_ms()
-    due = (
-        select(timers.c.ripe_ms).where(timers.c.partition.in_(mine), timers.c.ripe_ms <= now).limit(_COUNTED).subquery()
-    )
-    async with database.reading() as transaction:
-        found = await transaction.execute(select(func.count(), func.min(due.c.ripe_ms)).select_from(due))
-        count, oldest = tuple(found.one())
-    TIMERS_DUE.set(count)
-    TIMERS_OLDEST_SECONDS.set(0 if oldest is None else (now - oldest) / 1000)
+    def stuck(self) -> bool:
+        """Whether some partition has had records to fetch for a minute and got none: clients are known to hang so
+        after a broker's restart, and only a new process helps."""
+        return any(monotonic() - since > STUCK_SECONDS for _, since in self._idle_at.values())
+
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        while True:
+            # Whoever works on a partition reports what is away; a figure may be old for a while.
+            with suppress(Transient):
+                workers = dict(self.workers())
+                for where, worker in workers.items():
+                    await self._observe(where, worker)
+                await self.consumer.tell_progress({where: worker.next_offset for where, worker in workers.items()})
+                await self._observe_timers(workers)
+            await asyncio.sleep(_EVERY_SECONDS)
+
+    async def _observe(self, where: TopicPartition, worker: PartitionWorker) -> None:
+        end, position = await self.consumer.end_offset(where), await self.consumer.position(where)
+        behind = max(end - worker.next_offset, 0)
+        labels = (SERVICE, where.topic, str(where.partition))
+        LAG_RECORDS.labels(*labels).set(behind)
+        LAG_SECONDS.labels(*labels).set((now_ms() - worker.arrival_ms) / 1000 if behind and worker.arrival_ms else 0)
+        waiting = end > position and worker.idle()
+        if not waiting:
+            self._idle_at.pop(where, None)
+        elif self._idle_at.get(where, (-1, 0.0))[0] != position:
+            self._idle_at[where] = (position, monotonic())
+
+    async def _observe_timers(self, workers: Mapping[TopicPartition, PartitionWorker]) -> None:
+        now = now_ms()
+        ripe = (
+            select(timers.c.ripe_ms)
+            .where(timers.c.partition.in_([where.partition for where in workers]), timers.c.ripe_ms <= now)
+            .limit(_COUNTED)
+            .subquery()
+        )
+        async with self.database.reading() as transaction:
+            found = await transaction.execute(select(func.count(), func.min(ripe.c.ripe_ms)).select_from(ripe))
+            count, oldest = tuple(found.one())
+        TIMERS_DUE.set(count)
+        TIMERS_OLDEST_SECONDS.set(0 if oldest is None else (now - oldest) / 1000)

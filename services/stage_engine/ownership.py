@@ -89,7 +89,15 @@ class OwnedPartition:
         await self._check(at, identity)
         relays = {topic: Relay(shop.batches.database, claim, topic, self._carrier(topic)) for topic in RELAYED_TOPICS}
         worker = self._worker = PartitionWorker(
-            self.where, claim, shop.batches, shop.consumer, relays, shop.limits, shop.now_ms, at.arrival_ms
+            where=self.where,
+            claim=claim,
+            batches=shop.batches,
+            consumer=shop.consumer,
+            relays=relays,
+            limits=shop.limits,
+            now_ms=shop.now_ms,
+            arrival_ms=at.arrival_ms,
+            next_offset=at.next_offset,
         )
         _log.info("partition claimed", partition=partition, epoch=claim.epoch, next_offset=at.next_offset)
         self.seek(worker, at.next_offset)

@@ -44,6 +44,8 @@ class PartitionWorker:
     now_ms: Callable[[], int]
     arrival_ms: int = 0
     """The greatest arrival handled."""
+    next_offset: int = 0
+    """The first record not yet applied."""
     _queue: deque[Record] = field(default_factory=deque)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _stopping: bool = False
@@ -83,6 +85,7 @@ class PartitionWorker:
             self.consumer.resume(self.where)
         self._told(await self._patiently(lambda: self.batches.apply(self.claim, records)))
         self.arrival_ms = max(self.arrival_ms, max(record.arrival_ms for record in records))
+        self.next_offset = records[-1].offset + 1
         self._busy = False
 
     async def _fire(self, until_ms: int) -> None:
@@ -93,13 +96,14 @@ class PartitionWorker:
         """Whether timers went off, or records came in while asking."""
         if self._first_ripe_ms > self.now_ms() - CLOCK_MARGIN_MS:
             return False
-        until_ms = await caught_up_watermark(self.consumer, self.where, self._all_handled, self.now_ms)
+        until_ms = await caught_up_watermark(self.consumer, self.where, self.idle, self.now_ms)
         if until_ms is None or until_ms < self._first_ripe_ms:
             return bool(self._queue)
         await self._fire(until_ms)
         return True
 
-    def _all_handled(self) -> bool:
+    def idle(self) -> bool:
+        """Whether all records that were offered are applied."""
         return not self._queue and not self._busy
 
     async def _rest(self) -> None:

@@ -19,7 +19,7 @@ from tests.faults.cluster import Cluster
 from tests.faults.load import Load
 from tests.faults.processes import ServiceProcess
 
-_TAKEOVER_SECONDS = 60.0
+_TAKEOVER_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 _FIRST_SHARE, _LAST_SHARE = 0.03, 0.9
 
