@@ -36,6 +36,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._client: AIOKafkaConsumer | None = None
         self._sought: dict[TopicPartition, bool] = {}
         self._fetching: asyncio.Task[dict[KafkaPartition, list[Any]]] | None = None
+        self._sought_meanwhile: dict[TopicPartition, int] = {}
         self._unanswered_since: float | None = None
 
     async def start(self) -> None:
@@ -68,6 +69,8 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         if where in self._sought:
             self._started().seek(KafkaPartition(*where), offset)
             self._sought[where] = True
+            if self._fetching is not None:
+                self._sought_meanwhile[where] = offset
             self.resume(where)
 
     def pause(self, where: TopicPartition) -> None:
@@ -103,8 +106,19 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             fetched = fetching.result()
         except (KafkaError, ConsumerStoppedError) as error:
             raise log_error(error, f"reading as {self._membership.group}") from error
-        places = ((TopicPartition(*place), batch) for place, batch in fetched.items())
+        places = [(TopicPartition(*place), batch) for place, batch in fetched.items()]
+        places = [(place, batch) for place, batch in places if not self._is_stale(place)]
+        self._sought_meanwhile.clear()
         return {place: [_record(r) for r in batch] for place, batch in places if self._sought.get(place)}
+
+    def _is_stale(self, place: TopicPartition) -> bool:
+        """Whether a partition was sought while the fetch was under way: its records are from before, and are fetched
+        again from where the seek wants them."""
+        offset = self._sought_meanwhile.get(place)
+        if offset is None:
+            return False
+        self._started().seek(KafkaPartition(*place), offset)
+        return True
 
     def stuck_seconds(self) -> float:
         """How long the client has not come back from a fetch (0: it has). Much beyond a rebalance's time, only a new

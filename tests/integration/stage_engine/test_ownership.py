@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from services.stage_engine.batch import Batches
 from services.stage_engine.definitions.registering import register
 from services.stage_engine.engine import StageEngine
-from services.stage_engine.reading import read
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import progress, tables
-from services.stage_engine.store.history import Entry
 from services.stage_engine.store.progress import OwnershipLost
 from shared.auth.tenants import Tenants
 from shared.contracts.times import now_ms
@@ -162,8 +159,6 @@ async def test_a_zombie_that_was_cut_off_inside_its_transaction_commits_nothing(
     async def cut_off(*arguments: object) -> None:
         await real(*arguments)  # type: ignore[arg-type]
         async with stack.process() as other, other.database.transaction() as transaction:
-            from sqlalchemy import text
-
             await transaction.execute(
                 text(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -240,11 +235,3 @@ async def test_the_producer_of_a_former_owner_is_fenced_after_a_takeover(stack: 
         assert values[0] == b"{}"
         assert len(values) == 2
         assert b'"revision":1' in (values[1] or b"")
-
-
-def test_what_is_read_keeps_its_place() -> None:
-    """Guards the records that these tests make: readable, and of partition 0."""
-    entry = read(_record(3, purchase(customers_in(0, 1)[0])), now_ms(), PARTITIONS)
-    assert isinstance(entry, Entry)
-    assert replace(entry.event, id="x").id == "x"
-    assert (entry.partition, entry.offset) == (0, 3)
