@@ -8,6 +8,7 @@ import contextlib
 import shutil
 import signal
 import sys
+import time
 from pathlib import Path
 
 from rich.console import Console
@@ -22,7 +23,7 @@ from shared.contracts.topics import Topic
 from shared.errors import Permanent, Transient
 
 _FOLDER = Path(".run/cluster")
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 90.0
 
 
 def main() -> int:
@@ -73,7 +74,7 @@ def _cluster(
     out: Console, folder: Path, data: Path | None, *, demo: bool
 ) -> contextlib.AbstractContextManager[Cluster]:
     def say(line: str) -> None:
-        out.print(line, soft_wrap=True)
+        out.print(f"[dim]{time.strftime('%H:%M:%S')}[/] {line}", soft_wrap=True)
         out.file.flush()
 
     return cluster(folder, data, say, demo=demo)

@@ -34,9 +34,8 @@ def create(
 ) -> None:
     """Make a key. Its text is shown once; only a digest is kept."""
     made: NewKey = _with_keys(lambda all_keys: all_keys.create(KeyRequest(tenant, scope, label, currency)))
-    out = console()
-    out.print(made.token, soft_wrap=True)
-    out.print(f"[dim]id {made.id}, tenant {made.tenant}, scopes {', '.join(sorted(made.scopes))}; not shown again[/]")
+    typer.echo(made.token)
+    console().print(f"[dim]id {made.id}, tenant {made.tenant}, scopes {', '.join(sorted(made.scopes))}; not shown again[/]")
 
 
 @keys.command("list")

@@ -17,7 +17,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
 )
 for group in (serving, schema, keys, dead_letters, demo, doctor):
     group.add_to(app)
@@ -25,7 +24,7 @@ for group in (serving, schema, keys, dead_letters, demo, doctor):
 
 def main() -> None:
     """Entry point of `jornada`."""
-    app()
+    app(prog_name="jornada")
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ class Relay:
                         return
                     await backoff.wait()
                     continue
-                if self._stopping:
+                if self._stopping and not self._wake.is_set():
                     return
         finally:
             await self.carrier.close()

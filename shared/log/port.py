@@ -92,7 +92,10 @@ class FencedProducer(Protocol):
     """Appends atomically under a name; whoever opened the same name later wins, and this one gets Fenced."""
 
     async def append_to(self, topic: Topic, partition: int, messages: Sequence[Message]) -> None:
-        """Append all or none, in the order given. Raises Fenced, LogUnavailable, LogRefused."""
+        """Append all or none, in the order given. Raises Fenced, LogUnavailable, LogRefused.
+
+        Committed when it returns; readers may see it, and `end_offset` count it, a moment later.
+        """
         ...
 
     async def close(self) -> None:

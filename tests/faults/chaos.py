@@ -6,9 +6,10 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 from sqlalchemy import func, select
 
@@ -21,7 +22,7 @@ from tests.faults.processes import ServiceProcess
 
 _TAKEOVER_SECONDS = 30.0
 _POLL_SECONDS = 0.05
-_FIRST_SHARE, _LAST_SHARE = 0.03, 0.9
+_FIRST_SHARE, _LAST_SHARE, _MARGIN_SHARE = 0.03, 0.9, 0.02
 
 
 class Deed(StrEnum):
@@ -56,12 +57,15 @@ class Journal:
     deeds: Counter[Deed] = field(default_factory=Counter)
     takeovers: list[float] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
+    path: Path | None = None
+    """Where the lines go as they are written; None for nowhere."""
 
     def write(self, line: str) -> None:
         """Note what happens, with its second."""
-        self.lines.append(f"{time.monotonic() - self.began:7.2f} s  {line}")
+        if self.path is not None:
+            with self.path.open("a") as log:
+                log.write(f"{time.monotonic() - self.began:7.2f} s  {line}\n")
 
 
 @dataclass
@@ -76,7 +80,10 @@ class Chaos:
 
     async def run(self, trouble: Trouble) -> None:
         """Do everything, then leave all processes and servers running."""
-        for share, deed in schedule(trouble, self.chance):
+        planned = schedule(trouble, self.chance)
+        following = [share for share, _ in planned[1:]] + [1.0]
+        for (share, deed), after in zip(planned, following, strict=True):
+            await self.load.hold_at(min(1.0, after + _MARGIN_SHARE))
             await self.load.until(share)
             self.journal.write(f"{deed} (load at {self.load.share:.0%})")
             self.journal.deeds[deed] += 1
@@ -150,14 +157,14 @@ class Chaos:
         self.journal.write(f"  taken over after {self.journal.takeovers[-1]:.2f} s")
 
 
-def schedule(trouble: Trouble, chance: random.Random) -> Iterator[tuple[float, Deed]]:
+def schedule(trouble: Trouble, chance: random.Random) -> list[tuple[float, Deed]]:
     """Every deed with the share of the load at which it is done. Each service is killed at least once."""
     kills = list(_KILLS[: trouble.kills])
     kills += chance.choices(_KILLS, (2, 1, 1), k=trouble.kills - len(kills))
     deeds = [*kills, *trouble.others]
     chance.shuffle(deeds)
     shares = sorted(chance.uniform(_FIRST_SHARE, _LAST_SHARE) for _ in deeds)
-    return iter(zip(shares, deeds, strict=True))
+    return list(zip(shares, deeds, strict=True))
 
 
 async def partitions_of(database: Database, owner: str) -> int:

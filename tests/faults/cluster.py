@@ -137,9 +137,7 @@ async def _answers_well(client: httpx2.AsyncClient, url: str) -> bool:
 @asynccontextmanager
 async def running_cluster(folder: Path, team: Team) -> AsyncIterator[Cluster]:
     """Servers up, tables and topics made, processes started and ready; nothing of it is left at the end."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    cluster = Cluster(folder, PostgresServer(durable=True), KafkaServer(), team)
+    cluster = Cluster(_emptied(folder), PostgresServer(durable=True), KafkaServer(), team)
     try:
         await asyncio.gather(asyncio.to_thread(cluster.postgres.start), asyncio.to_thread(cluster.kafka.start))
         await _prepare(cluster)
@@ -157,6 +155,12 @@ async def running_cluster(folder: Path, team: Team) -> AsyncIterator[Cluster]:
         _end(cluster)
 
 
+def _emptied(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
 async def _prepare(cluster: Cluster) -> None:
     cluster.database_url = cluster.postgres.create_database("jornada_faults")
     await migrate(cluster.database_url)
@@ -171,6 +175,7 @@ def _end(cluster: Cluster) -> None:
     for process in cluster.processes:
         process.kill()
     for server in _servers(cluster):
+        # Its folder goes with it; what it had to say stays.
         with suppress(OSError):
             shutil.copy(server.log_path, cluster.folder / f"{server.name.lower()}.log")
         server.close()

@@ -69,8 +69,12 @@ async def gather(database: Database, topics: Topics, letters: Path) -> Evidence:
         events=await topics.read(Topic.EVENTS),
         stage_changed=await topics.read(Topic.STAGE_CHANGED),
         customer_updated=await topics.read(Topic.CUSTOMER_UPDATED),
-        letters=frozenset(path.stem for path in letters.glob("*.eml")),
+        letters=_names(letters),
     )
+
+
+def _names(letters: Path) -> frozenset[str]:
+    return frozenset(path.stem for path in letters.glob("*.eml"))
 
 
 async def _tables(transaction: Transaction) -> dict[str, Any]:

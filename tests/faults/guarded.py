@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from services.cli.tables import declared
@@ -177,9 +177,9 @@ class Guarded:
         statement = select(table.value).where(table.topic == topic.value).order_by(table.position)
         return [row[0] for row in await self._rows(statement)]
 
-    async def _rows(self, statement: object) -> list[tuple[object, ...]]:  # type: ignore[type-arg]
+    async def _rows(self, statement: Select[Any]) -> list[tuple[Any, ...]]:
         async with self.database.reading() as transaction:
-            return [tuple(row) for row in await transaction.execute(statement)]  # type: ignore[arg-type]
+            return [tuple(row) for row in await transaction.execute(statement)]
 
 
 def ids_of(sequences: range) -> list[str]:

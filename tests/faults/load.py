@@ -33,6 +33,7 @@ class Load:
     problems: list[str] = field(default_factory=list)
     slowest_seconds: float = 0.0
     """Of any answer; the promise is 6 s."""
+    _held_at: float = 1.0
     _done: int = 0
     _moved: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -45,6 +46,12 @@ class Load:
         """Returns once so much is through."""
         async with self._moved:
             await self._moved.wait_for(lambda: self.share >= share)
+
+    async def hold_at(self, share: float) -> None:
+        """Go no further than this until told again, so that what is to go wrong next still finds work to disturb."""
+        async with self._moved:
+            self._held_at = share
+            self._moved.notify_all()
 
     async def run(self) -> None:
         """Post everything. Problems are collected, not raised: the verification tells them all."""
@@ -63,6 +70,8 @@ class Load:
             ahead = index / self.pace - (time.monotonic() - began) if self.pace else 0.0
             if ahead > 0:
                 await asyncio.sleep(ahead)
+            async with self._moved:
+                await self._moved.wait_for(lambda: index <= self._held_at * len(self.postings))
             await self._post(client, posting)
             async with self._moved:
                 self._done += 1

@@ -19,8 +19,7 @@ _STOP_SECONDS = 20.0
 
 def service_command(service: str) -> list[str]:
     """What runs `jornada <service>`, in the tree that this file is part of."""
-    code = f"from services.cli.processes import run; from shared.settings import load; raise SystemExit(run(load(), [{service!r}]))"
-    return [sys.executable, "-c", code]
+    return [sys.executable, "-m", "services.cli.main", service]
 
 
 @dataclass

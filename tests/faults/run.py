@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from services.notifier.definitions.load import load as load_campaigns
@@ -76,7 +76,7 @@ class _Stage:
     database: Database
     receiver: Receiver
     chance: random.Random
-    journal: Journal = field(default_factory=Journal)
+    journal: Journal
 
 
 async def run(scenario: Scenario, folder: Path, seed: int) -> Result:
@@ -85,11 +85,10 @@ async def run(scenario: Scenario, folder: Path, seed: int) -> Result:
     async with receiving() as receiver, running_cluster(folder, scenario.team) as cluster:
         await cluster.subscribe(receiver)
         database = cluster.database()
-        stage = _Stage(cluster, database, receiver, random.Random(seed))
+        stage = _Stage(cluster, database, receiver, random.Random(seed), Journal(path=folder / "chaos.log"))
         try:
             result = await _run(scenario, stage)
         finally:
-            (folder / "chaos.log").write_text("\n".join(stage.journal.lines) + "\n")
             await database.close()
     result.seconds = time.monotonic() - began
     return result

@@ -128,9 +128,7 @@ async def test_a_zombies_late_append_does_not_stay_on_the_compacted_topic(
     old = await partition.claim("old")
     await batches.apply(old, [purchase(0, order="a")])
     producers = [await log.producer() for log in logs]
-    zombie, heir = (
-        partition.carrier(log, topic, producer) for log, producer in zip(logs, producers, strict=True)
-    )
+    zombie, heir = (partition.carrier(log, topic, producer) for log, producer in zip(logs, producers, strict=True))
     await zombie.carry([])  # it has carried before, so its producer is open
     held = HeldCarrier(zombie)
     late = asyncio.create_task(Relay(partition.database, old, topic, held)._relay_some())
@@ -145,8 +143,8 @@ async def test_a_zombies_late_append_does_not_stay_on_the_compacted_topic(
 
     async with reading_topics(broker.bootstrap, 1) as topics:
         records = await topics.read(topic)
-    for closed in (zombie, heir, *producers, *logs):
-        await closed.close()
+    await asyncio.gather(zombie.close(), heir.close(), *(producer.close() for producer in producers))
+    await asyncio.gather(*(log.close() for log in logs))
     versions = [decode(record.value or b"").data["revision"] for record in records]
     assert versions[-1] == max(versions), f"the compacted topic ends with an old version: {versions}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 
@@ -22,6 +23,7 @@ from tests.faults.evidence import Evidence
 from tests.faults.replay import Replayed
 
 _SHOWN = 8
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -73,9 +75,9 @@ def equal_to_replay(evidence: Evidence, replayed: Replayed, source: str) -> Find
     lived = {(each.customer, each.sequence): each.data for each in evidence.changes}
     finding.same("stage changes", replayed.changes.keys(), lived.keys())
     different = [key for key in lived.keys() & replayed.changes.keys() if lived[key] != replayed.changes[key]]
-    finding.violations += [_difference(key, lived[key], replayed.changes[key]) for key in _some(different)]
+    finding.violations += [_difference(key, lived[key], replayed.changes[key]) for key in _first(different)]
     states = [key for key in evidence.states if evidence.states[key] != replayed.states.get(key)]
-    finding.violations += [f"the state of {key.customer_id} differs" for key in _some(states)]
+    finding.violations += [f"the state of {key.customer_id} differs" for key in _first(states)]
     timers = sum(b'"kind":"timer"' in data for data in lived.values())
     finding.seen = f"{len(lived):,} stage changes of {len(evidence.states):,} customers, {timers:,} by timers"
     return finding
@@ -226,4 +228,8 @@ def _deliveries(change: Change, audience: Audience) -> Iterator[str]:
 
 
 def _some(found: Iterable[object]) -> list[str]:
-    return [str(each) for each in list(found)[:_SHOWN]]
+    return [str(each) for each in _first(found)]
+
+
+def _first(found: Iterable[_T]) -> list[_T]:
+    return list(found)[:_SHOWN]

@@ -37,7 +37,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("demo")(demo)
 
 
-def demo(folder: Folder = Path(".run/demo"), patience: Patience = 40.0) -> None:
+def demo(folder: Folder = Path(".run/demo"), patience: Patience = 60.0) -> None:
     """Show the whole service at work: post a story, watch it, and check what came of it. Ends by itself in seconds."""
     out = console()
     make_anew(folder)

@@ -133,6 +133,18 @@ async def test_a_record_that_comes_twice_plans_once(house: House) -> None:
     assert sorted(house.mailbox.subjects()) == ["Boas-vindas à Loja", "Obrigado pela sua primeira compra"]
 
 
+async def test_an_old_change_that_comes_again_cancels_nothing(house: House) -> None:
+    ana = Customer("c-1")
+    first, old = ana.moves("prospect"), ana.moves("loyal")
+    await house.say(first, old)
+    await house.outcomes(1)
+    await house.say(ana.moves("at_risk"))
+    await house.outcomes(2)
+    await house.say(old, ana.moves("no_complaint", lifecycle="customer_care"))
+    await contact_at(house, ana.revision)
+    assert await house.count(tables.due) == 1
+
+
 async def test_a_poison_record_is_kept_and_stops_nothing(house: House) -> None:
     key = record_key(TENANT, "c-1")
     good = Customer("c-1").moves("lead")

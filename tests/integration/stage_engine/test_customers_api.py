@@ -1,0 +1,158 @@
+"""What people ask over HTTP: who is in which stage, since when and why; each tenant its own, each key by its scopes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import pytest
+
+from services.stage_engine.domain.publishing import change_id
+from services.stage_engine.main import build
+from shared.auth.keys import KeyRequest, Keys
+from shared.contracts.times import now_ms, to_text
+from shared.http.app import create_app
+from shared.http.server import running
+from tests.integration.stage_engine.events import Given, append, purchase, signup
+from tests.integration.stage_engine.observing import until_handled
+from tests.integration.stage_engine.stack import Stack
+
+HAPPENED = now_ms() - 60_000
+
+
+@dataclass(frozen=True)
+class Api:
+    """An engine's HTTP side and a key for each of two tenants, and one that may not read."""
+
+    client: httpx2.AsyncClient
+    acme: str
+    other: str
+    writer: str
+
+    async def get(self, path: str, token: str | None = None, status: int = 200) -> Any:
+        answer = await self.client.get(path, headers={"Authorization": f"Bearer {token or self.acme}"})
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+
+@asynccontextmanager
+async def _serving(stack: Stack) -> AsyncIterator[Api]:
+    async with stack.process(http_port=0) as resources:
+        keys = Keys(resources.database, "BRL")
+        acme = await keys.create(KeyRequest("acme", ["customers:read"]))
+        other = await keys.create(KeyRequest("other", ["customers:read"], currency="JPY"))
+        writer = await keys.create(KeyRequest("acme", ["events:write"]))
+        await append(resources.log, _events())
+        engine = build(resources)
+        async with running(create_app([engine], resources), [engine], resources.settings) as address:
+            await until_handled(resources.database, resources.log)
+            async with httpx2.AsyncClient(base_url=address, timeout=10) as client:
+                yield Api(client, acme.token, other.token, writer.token)
+
+
+def _events() -> list[Any]:
+    at = Given(time_ms=HAPPENED)
+    theirs = Given(time_ms=HAPPENED, tenant="other")
+    leads = [signup(f"lead-{n}", given=at) for n in range(5)]
+    return [*leads, signup("ana", given=at), purchase("ana", "o1", at), signup("ana", given=theirs)]
+
+
+@pytest.fixture
+async def api(sql_stack: Stack) -> AsyncIterator[Api]:
+    async with _serving(sql_stack) as serving:
+        yield serving
+
+
+async def test_customers_are_listed_with_counts_per_stage(api: Api) -> None:
+    everybody = await api.get("/v1/customers")
+    assert everybody["lifecycle"] == "ecommerce"
+    assert everybody["counts"] == {"first_time_customer": 1, "lead": 5}
+    assert [each["customer_id"] for each in everybody["customers"]] == ["ana", *(f"lead-{n}" for n in range(5))]
+    assert everybody["customers"][0] == {
+        "customer_id": "ana",
+        "stage": "first_time_customer",
+        "since": to_text(HAPPENED),
+        "entry": 1,
+    }
+    chosen = await api.get("/v1/customers?stage=first_time_customer")
+    assert [each["customer_id"] for each in chosen["customers"]] == ["ana"]
+    care = await api.get("/v1/customers?lifecycle=customer_care")
+    assert care["counts"] == {"no_complaint": 6}
+
+
+async def test_a_long_list_comes_in_pages_that_neither_skip_nor_repeat(api: Api) -> None:
+    found, after, pages = [], "", 0
+    while after is not None:
+        page = await api.get(f"/v1/customers?stage=lead&limit=2&after={after}")
+        found += [each["customer_id"] for each in page["customers"]]
+        after, pages = page["next"], pages + 1
+    assert found == [f"lead-{n}" for n in range(5)]
+    assert pages == 3
+
+
+async def test_one_customer_has_stage_since_and_facts(api: Api) -> None:
+    ana = await api.get("/v1/customers/ana")
+    assert ana["lifecycles"] == {
+        "customer_care": {"stage": "no_complaint", "since": to_text(HAPPENED), "entry": 1},
+        "ecommerce": {"stage": "first_time_customer", "since": to_text(HAPPENED), "entry": 1},
+    }
+    assert (ana["customer_id"], ana["revision"], ana["currency"]) == ("ana", 2, "BRL")
+    assert ana["facts"]["orders"] == 1
+    assert ana["facts"]["revenue"] == "12.50"
+    assert ana["facts"]["last_purchase_at"] == to_text(HAPPENED)
+
+
+async def test_stage_changes_say_why(api: Api) -> None:
+    answer = await api.get("/v1/customers/ana/stage-changes")
+    assert [each["sequence"] for each in answer["stage_changes"]] == [1, 2, 3, 4]
+    last = answer["stage_changes"][-1]
+    assert last["id"] == change_id("acme", "ana", 4)
+    assert (last["from"], last["to"], last["transition"]) == ("lead", "first_time_customer", "first_purchase")
+    assert last["cause"] == {"kind": "event", "id": "o1", "type": "purchase", "time": to_text(HAPPENED)}
+    assert last["effective_at"] == to_text(HAPPENED)
+    assert "customer" not in last
+    rest = await api.get("/v1/customers/ana/stage-changes?after=2&limit=1")
+    assert [each["sequence"] for each in rest["stage_changes"]] == [3]
+    assert rest["next"] == 3
+
+
+async def test_an_unknown_customer_is_not_found(api: Api) -> None:
+    for path in ("/v1/customers/nobody", "/v1/customers/nobody/stage-changes"):
+        answer = await api.get(path, status=404)
+        assert "nobody" in answer["detail"]
+
+
+async def test_a_tenant_sees_its_own_customers_only(api: Api) -> None:
+    theirs = await api.get("/v1/customers", api.other)
+    assert [each["customer_id"] for each in theirs["customers"]] == ["ana"]
+    assert theirs["counts"] == {"lead": 1}
+    ana = await api.get("/v1/customers/ana", api.other)
+    assert (ana["lifecycles"]["ecommerce"]["stage"], ana["currency"]) == ("lead", "JPY")
+    changes = await api.get("/v1/customers/ana/stage-changes", api.other)
+    assert [each["to"] for each in changes["stage_changes"]] == ["no_complaint", "prospect", "lead"]
+    await api.get("/v1/customers/lead-1", api.other, status=404)
+
+
+async def test_a_key_without_the_scope_or_no_key_reads_nothing(api: Api) -> None:
+    for path in ("/v1/customers", "/v1/customers/ana", "/v1/customers/ana/stage-changes"):
+        assert "customers:read" in (await api.get(path, api.writer, status=403))["detail"]
+        assert (await api.client.get(path)).status_code == 401
+
+
+async def test_readiness_and_liveness_answer(api: Api) -> None:
+    ready = await api.get("/readyz")
+    assert ready["ready"] is True
+    assert (await api.get("/livez"))["alive"] is True
+
+
+@pytest.mark.parametrize("odd", ["%00", "a%00b", "x" * 9_000])
+async def test_odd_customer_ids_are_simply_not_found(api: Api, odd: str) -> None:
+    await api.get(f"/v1/customers/{odd}", status=404)
+
+
+@pytest.mark.parametrize("asked", ["limit=0", "limit=501", "limit=many"])
+async def test_a_wrong_page_size_is_refused_by_name(api: Api, asked: str) -> None:
+    assert "limit" in str(await api.get(f"/v1/customers?{asked}", status=422))

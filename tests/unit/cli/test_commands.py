@@ -1,0 +1,232 @@
+"""The command line as a person meets it: on a database file of its own, without any server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from sqlalchemy import select
+from typer.testing import CliRunner
+
+from services.cli.main import app
+from services.stage_engine.store import dead_letters, tables
+from services.stage_engine.store.dead_letters import DeadLetter
+from shared.contracts.dead_letters import DeadLetterReason
+from shared.db.connect import connect
+from shared.db.port import Database
+from shared.log.sql_tables import records
+from tests.unit.cli.test_replaying import BROKEN, EVENT
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite+aiosqlite:///{tmp_path / 'jornada.db'}"
+
+
+@pytest.fixture
+def run(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `jornada …` on a fresh database in a fresh folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JORNADA_DATABASE_URL", url)
+    runner = CliRunner()
+    return lambda *words: runner.invoke(app, list(words), catch_exceptions=False, terminal_width=200)
+
+
+@pytest.fixture
+def migrated(run: Run) -> Run:
+    assert run("migrate").exit_code == 0
+    assert run("topics", "create").exit_code == 0
+    return run
+
+
+def on_database(url: str, call: Callable[[Database], object]) -> object:
+    async def inside() -> object:
+        database = connect(url)
+        try:
+            return await call(database)  # type: ignore[misc]
+        finally:
+            await database.close()
+
+    return asyncio.run(inside())
+
+
+def set_aside(url: str, value: bytes, reason: DeadLetterReason = DeadLetterReason.INVALID_PAYLOAD) -> None:
+    async def add(database: Database) -> None:
+        letter = DeadLetter("3-17", 3, 17, reason, "amount has three decimals", "shop", "c-1", b"shop:c-1", value, 1)
+        async with database.transaction() as transaction:
+            await dead_letters.add(transaction, [letter])
+
+    on_database(url, add)
+
+
+def logged(url: str) -> list[tuple[bytes, bytes]]:
+    async def read(database: Database) -> list[tuple[bytes, bytes]]:
+        async with database.reading() as transaction:
+            found = await transaction.execute(select(records.c.key, records.c.value))
+            return [(row[0], row[1]) for row in found]
+
+    return on_database(url, read)  # type: ignore[return-value]
+
+
+def stored(url: str) -> tuple[bytes, int | None]:
+    async def read(database: Database) -> tuple[bytes, int | None]:
+        table = tables.dead_letters
+        async with database.reading() as transaction:
+            row = (await transaction.execute(select(table.c.value, table.c.replayed_ms))).one()
+            return row[0], row[1]
+
+    return on_database(url, read)  # type: ignore[return-value]
+
+
+def test_help_names_every_command(run: Run) -> None:
+    said = run("--help").output
+    for name in (
+        "up", "ingest", "engine", "notifier", "migrate", "topics", "keys", "dead-letters", "demo", "doctor",
+    ):  # fmt: skip
+        assert re.search(rf"^\W*{name}\s", said, re.MULTILINE), name
+
+
+@pytest.mark.parametrize(
+    "words", [("keys", "list"), ("topics", "create"), ("dead-letters", "list"), ("ingest",), ("engine",)]
+)
+def test_a_database_without_tables_is_one_clear_message(run: Run, words: tuple[str, ...], tmp_path: Path) -> None:
+    result = run(*words)
+    assert result.exit_code == 1
+    assert "error: the database has no tables yet; run `jornada migrate`" in result.output
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "jornada.db").exists()
+
+
+def test_a_wrong_setting_is_named_with_what_it_accepts(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JORNADA_LOG", "rabbit")
+    result = run("keys", "list")
+    assert result.exit_code == 1
+    assert "JORNADA_LOG is 'rabbit'" in result.output
+    assert "'sql' or 'kafka'" in result.output
+
+
+def test_migrating_goes_to_the_newest_revision_and_back(run: Run) -> None:
+    assert "the database is at revision" in run("migrate").output
+    assert "base (no tables)" in run("migrate", "--to", "base").output
+    assert run("keys", "list").exit_code == 1
+
+
+def test_creating_topics_again_is_harmless_and_another_count_is_refused(
+    migrated: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "jornada.customer-updated.v1  12 partitions" in migrated("topics", "create").output
+    monkeypatch.setenv("JORNADA_PARTITIONS", "6")
+    result = migrated("topics", "create")
+    assert result.exit_code == 1
+    assert "set JORNADA_PARTITIONS=12" in result.output
+
+
+def test_a_key_is_shown_once_and_can_be_revoked(migrated: Run) -> None:
+    made = migrated("keys", "create", "--tenant", "shop", "--scope", "events:write", "--scope", "admin", "--label", "x")
+    token = made.stdout.split()[0]
+    identity = re.fullmatch(r"jrn_([0-9a-f]{16})\.\S{43}", token)
+    assert identity, made.output
+    listed = migrated("keys", "list").output
+    assert identity[1] in listed
+    assert token.partition(".")[2] not in listed
+    assert migrated("keys", "revoke", identity[1]).exit_code == 0
+    assert migrated("keys", "revoke", "0000").exit_code == 1
+
+
+def test_a_tenant_keeps_its_currency(migrated: Run) -> None:
+    scope = ("--scope", "admin")
+    assert migrated("keys", "create", "--tenant", "shop", "--currency", "EUR", *scope).exit_code == 0
+    refused = migrated("keys", "create", "--tenant", "shop", "--currency", "BRL", *scope)
+    assert refused.exit_code == 1
+    assert "counts in EUR" in refused.output
+
+
+def test_dead_letters_are_listed_by_reason_and_shown_with_their_bytes(migrated: Run, url: str) -> None:
+    set_aside(url, json.dumps(BROKEN).encode())
+    assert "3-17" in migrated("dead-letters", "list").output
+    assert "3-17" in migrated("dead-letters", "list", "--reason", "invalid_payload").output
+    assert "no dead letters" in migrated("dead-letters", "list", "--reason", "invalid_json").output
+    shown = migrated("dead-letters", "show", "3-17").output
+    assert '"amount": "129.901"' in shown
+    assert "partition 3, offset 17" in shown
+    assert migrated("dead-letters", "show", "3-17", "--raw").stdout_bytes == json.dumps(BROKEN).encode()
+
+
+def test_bytes_that_are_no_json_are_shown_as_hex(migrated: Run, url: str) -> None:
+    set_aside(url, b"\xff\x00abc" + b"z" * 2000)
+    shown = migrated("dead-letters", "show", "3-17").output
+    assert "00000000  ff 00 61 62 63" in shown
+    assert "981 bytes more" in shown
+
+
+def test_a_broken_dead_letter_is_not_replayed_and_keeps_its_bytes(migrated: Run, url: str) -> None:
+    set_aside(url, json.dumps(BROKEN).encode())
+    result = migrated("dead-letters", "replay", "3-17")
+    assert result.exit_code == 1
+    assert "invalid_payload" in result.output
+    assert logged(url) == []
+    assert stored(url) == (json.dumps(BROKEN).encode(), None)
+
+
+def test_a_repaired_one_goes_to_the_log_and_the_original_bytes_stay(migrated: Run, url: str, tmp_path: Path) -> None:
+    set_aside(url, json.dumps(BROKEN).encode())
+    repaired = tmp_path / "repaired.json"
+    repaired.write_text(json.dumps(EVENT))
+    result = migrated("dead-letters", "replay", "3-17", "--file", str(repaired))
+    assert result.exit_code == 0, result.output
+    assert logged(url) == [(b"shop:c-1", repaired.read_bytes())]
+    value, replayed_ms = stored(url)
+    assert value == json.dumps(BROKEN).encode()
+    assert replayed_ms is not None
+    assert "no dead letters" in migrated("dead-letters", "list").output
+    assert "3-17" in migrated("dead-letters", "list", "--all").output
+
+
+def test_an_unknown_dead_letter_is_refused(migrated: Run) -> None:
+    result = migrated("dead-letters", "replay", "9-9")
+    assert result.exit_code == 1
+    assert "there is no dead letter '9-9'" in result.output
+
+
+def test_doctor_says_what_to_do_and_fails_until_it_is_done(run: Run) -> None:
+    before = run("doctor")
+    assert before.exit_code == 1
+    assert "run `jornada migrate`" in before.output
+    assert run("migrate").exit_code == 0
+    between = run("doctor")
+    assert between.exit_code == 1
+    assert "run `jornada topics create`" in between.output
+    assert run("topics", "create").exit_code == 0
+    after = run("doctor")
+    assert after.exit_code == 0, after.output
+    assert "JORNADA_DATABASE_URL" in after.output
+    assert "failed" not in after.output
+
+
+def test_doctor_fails_for_a_mail_server_that_is_away_and_a_lifecycle_that_is_wrong(
+    migrated: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JORNADA_DELIVERY", "live")
+    monkeypatch.setenv("JORNADA_SMTP_URL", "smtp://user:secret@127.0.0.1:1")
+    monkeypatch.setenv("JORNADA_LIFECYCLES", "ecommerce,nonesuch")
+    result = migrated("doctor")
+    assert result.exit_code == 1
+    assert re.search(r"failed\s+mail server", result.output)
+    assert re.search(r"failed\s+lifecycles .*nonesuch", result.output)
+    assert "secret" not in result.output
+
+
+def test_the_demo_removes_no_folder_that_it_has_not_made(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "beach.jpg").write_bytes(b"x")
+    result = run("demo", "--folder", "photos")
+    assert result.exit_code == 1
+    assert "no demo has made" in result.output
+    assert (tmp_path / "photos" / "beach.jpg").exists()
