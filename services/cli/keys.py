@@ -35,7 +35,9 @@ def create(
     """Make a key. Its text is shown once; only a digest is kept."""
     made: NewKey = _with_keys(lambda all_keys: all_keys.create(KeyRequest(tenant, scope, label, currency)))
     typer.echo(made.token)
-    console().print(f"[dim]id {made.id}, tenant {made.tenant}, scopes {', '.join(sorted(made.scopes))}; not shown again[/]")
+    console().print(
+        f"[dim]id {made.id}, tenant {made.tenant}, scopes {', '.join(sorted(made.scopes))}; not shown again[/]"
+    )
 
 
 @keys.command("list")

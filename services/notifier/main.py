@@ -27,6 +27,7 @@ from services.notifier.dispatch import Dispatcher, Room
 from services.notifier.domain.campaign import Campaign, CampaignIndex
 from services.notifier.domain.delivery import Attempted, Email, PendingDispatch
 from services.notifier.domain.verdict import Allowed
+from services.notifier.lag import observe_lag
 from services.notifier.liquid import TemplateError
 from services.notifier.planning import Planning
 from services.notifier.recording import Recorder
@@ -35,8 +36,8 @@ from services.notifier.rendering import Letters
 from services.notifier.store.progress import Claimant
 from services.notifier.unsubscribing import LazyTokens
 from shared.contracts.times import HOUR_MS, SECOND_MS, now_ms
-from shared.errors import Permanent, Transient
-from shared.service import Check, Resources
+from shared.errors import Permanent
+from shared.service import Check, Resources, check_servers
 from shared.settings import Settings
 
 STUCK_SECONDS = 60.0
@@ -87,9 +88,12 @@ class Notifier:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.planning.run(stopping))
             dispatching = group.create_task(self._dispatch(stopping))
+            observing = group.create_task(observe_lag(self.planning, self.resources.database))
             group.create_task(self.relay.run(ended))
             # The relay goes last: it tells what the dispatcher has recorded at the end.
             dispatching.add_done_callback(lambda _task: ended.set())
+            ended_too = group.create_task(ended.wait())
+            ended_too.add_done_callback(lambda _task: observing.cancel())
         await self.channels.close()
 
     async def _dispatch(self, stopping: asyncio.Event) -> None:
@@ -106,24 +110,12 @@ class Notifier:
 
     async def checks(self) -> Sequence[Check]:
         """Whether database and log answer, and whether partitions wait for a person."""
-        database = await _check("database", self.resources.database.ping)
-        log = await _check("log", self.resources.log.ping)
         halted = "; ".join(self.planning.halted.values())
-        return (database, log, Check("partitions", not halted, halted))
+        return [*await check_servers(self.resources), Check("partitions", not halted, halted)]
 
     def alive(self) -> bool:
         """Whether the poll loop has turned within the last minute."""
         return time.monotonic() - self.planning.beat_at < STUCK_SECONDS
-
-
-async def _check(name: str, ping: Callable[[], object]) -> Check:
-    try:
-        answer = ping()
-        if asyncio.iscoroutine(answer):
-            await answer
-    except Transient as error:
-        return Check(name, False, str(error))
-    return Check(name, True)
 
 
 def build(

@@ -46,13 +46,14 @@ class Planning:
     session_timeout_ms: int
     halted: dict[TopicPartition, str] = field(default_factory=dict)
     beat_at: float = field(default_factory=time.monotonic)
+    consumer: Consumer | None = None
     _claims: dict[TopicPartition, Claim] = field(default_factory=dict)
     _assigned: set[TopicPartition] = field(default_factory=set)
     _backoff: float = 0.0
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Plan until `stopping`; then leave the group at once, so that another takes over."""
-        consumer = self.log.consumer(
+        consumer = self.consumer = self.log.consumer(
             Membership(GROUP, TOPICS, self._on_assigned, self._on_revoked, self.session_timeout_ms)
         )
         await self._start(consumer, stopping)
@@ -61,7 +62,12 @@ class Planning:
                 self.beat_at = time.monotonic()
                 await self._turn(consumer, stopping)
         finally:
+            self.consumer = None
             await consumer.close()
+
+    def claimed(self) -> frozenset[TopicPartition]:
+        """The partitions that this process plans for now."""
+        return frozenset(self._claims)
 
     async def _start(self, consumer: Consumer, stopping: asyncio.Event) -> None:
         while not stopping.is_set():

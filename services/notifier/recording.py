@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import uuid_utils
-from prometheus_client import Counter
 
 from services.notifier.domain.delivery import Channel, CompletedDispatch, Ending, Post
 from services.notifier.domain.retry import Decision, Disable, Done, GiveUp, Pause, RetryAt, Tried, decide
@@ -20,10 +19,6 @@ from shared.telemetry import metrics
 from shared.telemetry.logging import logger
 
 _log = logger(__name__)
-
-ENDPOINTS_STOPPED = Counter(
-    "jornada_webhook_endpoints_stopped_total", "Endpoints paused after 120 h of failure, or disabled by 410", ["status"]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +130,7 @@ def _health(one: Decided, subscription: Subscription) -> Health | None:
 
 
 def _alert(health: Health) -> None:
-    ENDPOINTS_STOPPED.labels(health.status).inc()
+    metrics.ENDPOINTS_STOPPED.labels(health.status).inc()
     _log.error("webhook_endpoint_stopped", subscription=health.subscription_id, status=health.status, why=health.detail)
 
 

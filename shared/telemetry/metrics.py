@@ -58,3 +58,6 @@ OUTBOX_WAITING = Gauge("jornada_outbox_waiting", "Outbox rows that are not publi
 DELIVERIES = Counter("jornada_deliveries_total", "Delivery attempts by outcome", ["channel", "outcome"])
 SUPPRESSIONS = Counter("jornada_suppressions_total", "Messages not sent, with why", ["reason"])
 DELIVERIES_DUE = Gauge("jornada_deliveries_due", "Deliveries that are due and not under way")
+ENDPOINTS_STOPPED = Counter(
+    "jornada_webhook_endpoints_stopped_total", "Endpoints paused after 120 h of failure, or disabled by 410", ["status"]
+)

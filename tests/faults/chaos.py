@@ -124,7 +124,7 @@ class Chaos:
 
     async def _suspend_engine(self) -> None:
         """An owner that believes it still is one: it wakes up with a batch in its hands that others have done since."""
-        process = self.chance.choice([each for each in self.cluster.of("engine") if each.running])
+        process = self.chance.choice(await self._owners())
         process.suspend()
         stopped_at = time.monotonic()
         self.journal.write(f"  {process.name} ({process.owner}) stands still")
@@ -132,6 +132,16 @@ class Chaos:
         await asyncio.sleep(self.chance.uniform(0, 1))
         process.resume()
         self.journal.write(f"  {process.name} goes on")
+
+    async def _owners(self) -> list[ServiceProcess]:
+        """Engines that have claimed something; waits until one has."""
+        async with asyncio.timeout(_TAKEOVER_SECONDS):
+            while True:
+                engines = [each for each in self.cluster.of("engine") if each.running]
+                owners = [each for each in engines if await partitions_of(self.database, each.owner)]
+                if owners:
+                    return owners
+                await asyncio.sleep(_POLL_SECONDS)
 
     async def _suspend_notifier(self) -> None:
         """Past its session and past the leases of what it was sending."""

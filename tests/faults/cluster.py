@@ -178,6 +178,8 @@ def _end(cluster: Cluster) -> None:
         # Its folder goes with it; what it had to say stays.
         with suppress(OSError):
             shutil.copy(server.log_path, cluster.folder / f"{server.name.lower()}.log")
+        # What it has written is thrown away, so there is no order to keep.
+        server.kill()
         server.close()
 
 

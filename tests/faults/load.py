@@ -70,12 +70,15 @@ class Load:
             ahead = index / self.pace - (time.monotonic() - began) if self.pace else 0.0
             if ahead > 0:
                 await asyncio.sleep(ahead)
-            async with self._moved:
-                await self._moved.wait_for(lambda: index <= self._held_at * len(self.postings))
+            await self._may_go(index)
             await self._post(client, posting)
             async with self._moved:
                 self._done += 1
                 self._moved.notify_all()
+
+    async def _may_go(self, index: int) -> None:
+        async with self._moved:
+            await self._moved.wait_for(lambda: index <= self._held_at * len(self.postings))
 
     async def _post(self, client: httpx2.AsyncClient, posting: Posting) -> None:
         deadline = time.monotonic() + _PATIENCE_SECONDS

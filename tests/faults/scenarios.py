@@ -32,7 +32,7 @@ SHORT = Scenario(
     size=Size(events=3_000, customers=300),
     team=Team(engines=2, notifiers=1),
     trouble=Trouble(kills=3, others=(Deed.SUSPEND_ENGINE, Deed.KILL_POSTGRES)),
-    pace=110,
+    pace=130,
     patience_seconds=40,
 )
 """About 1,800 requests in under 20 s."""

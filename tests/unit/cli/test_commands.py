@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
-from click.testing import Result
 from sqlalchemy import select
 from typer.testing import CliRunner
 
@@ -22,7 +22,9 @@ from shared.db.port import Database
 from shared.log.sql_tables import records
 from tests.unit.cli.test_replaying import BROKEN, EVENT
 
-Run = Callable[..., Result]
+Run = Callable[..., Any]
+"""Words in, typer's result out."""
+_T = TypeVar("_T")
 
 
 @pytest.fixture
@@ -46,11 +48,11 @@ def migrated(run: Run) -> Run:
     return run
 
 
-def on_database(url: str, call: Callable[[Database], object]) -> object:
-    async def inside() -> object:
+def on_database(url: str, call: Callable[[Database], Awaitable[_T]]) -> _T:
+    async def inside() -> _T:
         database = connect(url)
         try:
-            return await call(database)  # type: ignore[misc]
+            return await call(database)
         finally:
             await database.close()
 
@@ -70,19 +72,19 @@ def logged(url: str) -> list[tuple[bytes, bytes]]:
     async def read(database: Database) -> list[tuple[bytes, bytes]]:
         async with database.reading() as transaction:
             found = await transaction.execute(select(records.c.key, records.c.value))
-            return [(row[0], row[1]) for row in found]
+            return [(key, value) for key, value in map(tuple, found)]
 
-    return on_database(url, read)  # type: ignore[return-value]
+    return on_database(url, read)
 
 
 def stored(url: str) -> tuple[bytes, int | None]:
     async def read(database: Database) -> tuple[bytes, int | None]:
         table = tables.dead_letters
         async with database.reading() as transaction:
-            row = (await transaction.execute(select(table.c.value, table.c.replayed_ms))).one()
-            return row[0], row[1]
+            value, replayed_ms = tuple((await transaction.execute(select(table.c.value, table.c.replayed_ms))).one())
+            return value, replayed_ms
 
-    return on_database(url, read)  # type: ignore[return-value]
+    return on_database(url, read)
 
 
 def test_help_names_every_command(run: Run) -> None:

@@ -1,0 +1,46 @@
+"""How far behind this notifier is: asked every few seconds, for metrics and for lag tools only."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from sqlalchemy import func, select
+
+from services.notifier.planning import SERVICE, Planning
+from services.notifier.store.tables import due
+from shared.contracts.times import now_ms
+from shared.db.port import Database
+from shared.errors import Transient
+from shared.log.port import Consumer, TopicPartition
+from shared.telemetry.metrics import DELIVERIES_DUE, LAG_RECORDS
+
+_EVERY_SECONDS = 5.0
+_COUNTED = 100_000
+
+
+async def observe_lag(planning: Planning, database: Database) -> None:
+    """Runs until cancelled."""
+    while True:
+        # Whoever works on a partition reports what is away; a figure may be old for a while.
+        with suppress(Transient):
+            if planning.consumer is not None:
+                await _observe_records(planning.consumer, planning.claimed())
+            await _observe_deliveries(database)
+        await asyncio.sleep(_EVERY_SECONDS)
+
+
+async def _observe_records(consumer: Consumer, claimed: frozenset[TopicPartition]) -> None:
+    positions = {}
+    for where in claimed:
+        positions[where] = await consumer.position(where)
+        behind = await consumer.end_offset(where) - positions[where]
+        LAG_RECORDS.labels(SERVICE, where.topic, str(where.partition)).set(max(behind, 0))
+    await consumer.tell_progress(positions)
+
+
+async def _observe_deliveries(database: Database) -> None:
+    ripe = select(due.c.due_ms).where(due.c.due_ms <= now_ms()).limit(_COUNTED).subquery()
+    async with database.reading() as transaction:
+        found = await transaction.execute(select(func.count()).select_from(ripe))
+        DELIVERIES_DUE.set(int(found.scalar_one()))
