@@ -121,8 +121,6 @@ def _advance(rules: Rules, state: CustomerState, event: Event) -> Decision:
 def _refusal(entry: Entry, decision: BehindClock | Unapplicable) -> Refusal:
     if isinstance(decision, Unapplicable):
         return Refusal(entry, DeadLetterReason.UNAPPLICABLE, decision.detail)
-    clock = to_text(decision.clock_ms)
-    detail = (
-        f"backfill of {to_text(entry.event.time_ms)} is behind the customer's clock in {decision.lifecycle}, {clock}"
-    )
+    until = to_text(decision.decided_until_ms)
+    detail = f"backfill of {to_text(entry.event.time_ms)} is behind the customer's clock: decided until {until}"
     return Refusal(entry, DeadLetterReason.BEHIND_CLOCK, detail)

@@ -16,6 +16,7 @@ from shared.log.port import Record
 
 _ENVELOPE_ROOM_BYTES = 8 * 1024
 _LONGEST_ID = 200
+_EARLIEST_YEAR = 1971
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,9 @@ def _envelope_problem(record: Record, envelope: CloudEvent, partitions: int) -> 
         return _unreadable(record, envelope, DeadLetterReason.KEY_MISMATCH, detail)
     if not 0 < len(envelope.id) <= _LONGEST_ID or "\x00" in envelope.id or "\x00" in envelope.subject:
         detail = f"id and subject must be text of 1 to {_LONGEST_ID} characters"
+        return _unreadable(record, envelope, DeadLetterReason.INVALID_ENVELOPE, detail)
+    if envelope.time.year < _EARLIEST_YEAR:
+        detail = f"time is in the year {envelope.time.year}; the earliest that is believed is {_EARLIEST_YEAR}"
         return _unreadable(record, envelope, DeadLetterReason.INVALID_ENVELOPE, detail)
     if envelope.mode not in (LIVE, BACKFILL):
         detail = f"mode is {envelope.mode!r}; it can be live or backfill"

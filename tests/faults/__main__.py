@@ -26,12 +26,10 @@ _FOLDER = Path(".run/faults")
 def main() -> int:
     """Gives the exit code: 0 when everything held."""
     options = _options()
-    # So that `kill` ends servers and processes in order, as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(width=None if sys.stdout.isatty() else 160)
     try:
         return mutations.main(console, options.only) if options.mutate else asyncio.run(_faults(options, console))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         console.print("stopped; nothing is left running")
         return 130
 
@@ -46,6 +44,7 @@ def _options() -> argparse.Namespace:
 
 
 async def _faults(options: argparse.Namespace, console: Console) -> int:
+    _end_in_order_when_asked()
     console.print(f"seed {options.seed} (--seed {options.seed} does it again); logs in {_FOLDER}")
     result = await run(SHORT if options.short else FULL, _FOLDER / "run", options.seed)
     show(result, console)
@@ -58,6 +57,14 @@ async def _faults(options: argparse.Namespace, console: Console) -> int:
         f"(promised: {TAKEOVER_LIMIT_SECONDS:g} s): {verdict}"
     )
     return 1 if result.violations or seconds > TAKEOVER_LIMIT_SECONDS else 0
+
+
+def _end_in_order_when_asked() -> None:
+    """Ctrl-C and `kill` cancel the run, so that its servers and processes are ended on the way out."""
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
 
 if __name__ == "__main__":

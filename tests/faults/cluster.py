@@ -26,7 +26,7 @@ from tests.faults.story import TENANT
 PARTITIONS = 6
 _PULSE = Path(__file__).with_name("pulse.yaml")
 _SUPERVISE_SECONDS = 0.25
-_READY_SECONDS = 40.0
+_READY_SECONDS = 90.0
 
 
 @dataclass(frozen=True)

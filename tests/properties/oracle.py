@@ -108,12 +108,14 @@ class Oracle:
     revision: int = 0
     sequence: int = 0
     import_end: int = 0
+    decided_until: int = 0
 
     def take(self, record: Record) -> list[Change] | None:
-        """Apply a record; None when a backfill reaches behind a clock."""
-        if record.backfill and any(record.happened < life.clock for life in self.lives.values()):
+        """Apply a record; None when a backfill reaches behind what was decided: an arrival applied, a timer that moved."""
+        if record.backfill and record.happened < self.decided_until:
             return None
-        changes = self.let_pass(record.arrival, importing=record.backfill)
+        changes = self.let_pass(record.arrival)
+        self.decided_until = max(self.decided_until, record.arrival)
         before = facts_of(self.history)
         self.history.append(record)
         if record.backfill:
@@ -125,12 +127,15 @@ class Oracle:
             changes += self._event(plan, record, after, moved)
         return changes
 
-    def let_pass(self, until: int, *, importing: bool = False) -> list[Change]:
+    def let_pass(self, until: int) -> list[Change]:
         """Let all wake-ups go off that are ripe by then."""
         changes: list[Change] = []
         while ripe := [wake for wake in self._wakes() if wake[0] <= until]:
             when_ripe, due, place = min(ripe)
-            changes += self._wake(self.plans[place], due, importing or when_ripe <= self.import_end)
+            moved = self._wake(self.plans[place], due, when_ripe <= self.import_end)
+            if moved:
+                self.decided_until = max(self.decided_until, when_ripe)
+            changes += moved
         return changes
 
     def _wakes(self) -> list[tuple[int, int, int]]:

@@ -108,7 +108,7 @@ class CelCondition:
 
 
 def _not_computed(message: str) -> Finding:
-    if message.startswith(("UNKNOWN:", "NOT_FOUND:")):
+    if "No value with name" in message or "Key not found" in message:
         return Finding(Verdict.UNKNOWN, message.split(": ", 1)[1])
     return Finding(Verdict.ERROR, message)
 

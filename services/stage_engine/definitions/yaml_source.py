@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from services.stage_engine.definitions.scalars import place_in_file
 from shared.errors import Permanent
 
 MAX_FILE_BYTES = 256 * 1024
+MAX_DEPTH = 50
+_BRACKETS = re.compile(r"[\[\]{}]")
 _QUOTE_HINT = "; in flow style a condition with a comma, a bracket or a leading ! must be quoted"
 
 
@@ -78,6 +81,10 @@ class Document:
 def _parse(file: str, text: str) -> Any:
     if len(text.encode()) > MAX_FILE_BYTES:
         raise DefinitionError([Problem(file, 1, 1, f"the file is larger than {MAX_FILE_BYTES // 1024} KiB")])
+    if (offset := _too_deep(text)) is not None:
+        before = text[:offset]
+        line, column = before.count("\n") + 1, offset - before.rfind("\n")
+        raise DefinitionError([Problem(file, line, column, f"nested more than {MAX_DEPTH} deep")])
     try:
         for event in YAML(typ="safe", pure=True).parse(text):
             if isinstance(event, AliasEvent):
@@ -95,6 +102,17 @@ def _parse(file: str, text: str) -> Any:
     if not isinstance(root, CommentedMap):
         raise DefinitionError([Problem(file, 1, 1, "the file must be a mapping that starts like `lifecycle: name`")])
     return root
+
+
+def _too_deep(text: str) -> int | None:
+    """Where brackets are nested too deeply for a parser to take in reasonable time. Brackets in texts count too: a
+    condition does not need that many either."""
+    depth = 0
+    for found in _BRACKETS.finditer(text):
+        depth += 1 if found[0] in "[{" else -1
+        if depth > MAX_DEPTH:
+            return found.start()
+    return None
 
 
 def _plain(node: Any) -> Any:

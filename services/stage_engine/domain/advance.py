@@ -41,11 +41,11 @@ def advance(rules: Rules, state: CustomerState, occurrence: Event | Tick) -> Dec
     """
     advanced = _Advance(rules, state)
     if isinstance(occurrence, Tick):
-        advanced.wake_ripe(occurrence.until_ms, backfill=False)
+        advanced.wake_ripe(occurrence.until_ms)
         return advanced.result()
-    if occurrence.backfill and (behind := _behind_clock(state, occurrence.time_ms)):
-        return behind
-    advanced.wake_ripe(occurrence.arrival_ms, backfill=occurrence.backfill)
+    if occurrence.backfill and occurrence.arrival_ms < state.decided_until_ms:
+        return BehindClock(state.decided_until_ms)
+    advanced.wake_ripe(occurrence.arrival_ms)
     ledger = Ledger(dict(advanced.state.facts), dict(advanced.state.notes), rules.currency)
     try:
         apply_event(ledger, occurrence)
@@ -53,13 +53,6 @@ def advance(rules: Rules, state: CustomerState, occurrence: Event | Tick) -> Dec
         return Unapplicable(f"the payload of {occurrence.type} can't be used: {error!r}")
     advanced.apply(occurrence, ledger)
     return advanced.result()
-
-
-def _behind_clock(state: CustomerState, time_ms: int) -> BehindClock | None:
-    for name, current in state.lifecycles.items():
-        if time_ms < current.clock_ms:
-            return BehindClock(name, current.clock_ms)
-    return None
 
 
 class _Move(NamedTuple):
@@ -89,12 +82,10 @@ class _Advance:
     def result(self) -> Applied:
         return Applied(self.state, tuple(self.changes), tuple(self.errors))
 
-    def wake_ripe(self, until_ms: int, *, backfill: bool) -> None:
+    def wake_ripe(self, until_ms: int) -> None:
         """Let wake-ups go off whose due time plus lateness has come, the first ripe first, each a decision."""
         while (ripest := self._ripest(until_ms)) is not None:
-            lifecycle, due = ripest
-            imported = due + lifecycle.lateness_ms <= self.state.imported_until_ms
-            self._wake(lifecycle, due, backfill=backfill or imported)
+            self._wake(*ripest)
 
     def _ripest(self, until_ms: int) -> tuple[Lifecycle, int] | None:
         """The wake-up that is ripe first. Not the one that is due first: where latenesses differ, that would depend on
@@ -108,14 +99,18 @@ class _Advance:
                 found, first = (lifecycle, due), due + lifecycle.lateness_ms
         return found
 
-    def _wake(self, lifecycle: Lifecycle, due: int, *, backfill: bool) -> None:
+    def _wake(self, lifecycle: Lifecycle, due: int) -> None:
         current = self.state.lifecycles[lifecycle.name]
         # A clock of one millisecond before wakes exactly the edges that are due now.
         situation = Situation(due, due - 1, self.state.facts)
         walk = Walk(lifecycle, situation, current.stage, current.entered_ms, entered=False)
         walk.go()
         if walk.taken:
-            self._decide([_Move(walk, current, late=False)], self.state, _Why(ByTimer(due), backfill))
+            ripe = due + lifecycle.lateness_ms
+            # Ripe before the import had come in: nobody could have noticed it while it was news.
+            why = _Why(ByTimer(due), backfill=ripe <= self.state.imported_until_ms)
+            draft = replace(self.state, decided_until_ms=max(ripe, self.state.decided_until_ms))
+            self._decide([_Move(walk, current, late=False)], draft, why)
             return
         # Nothing changed: no new revision, no movement of the clock; only this due time is done with.
         self.errors += walk.errors
@@ -127,8 +122,13 @@ class _Advance:
         """Take edges in each lifecycle, by the facts as the event has left them."""
         changed = _changed(self.state.facts, ledger.facts)
         moves = [self._move(lifecycle, event, ledger, changed) for lifecycle in self.rules.lifecycles]
-        logged = event.logged_ms if event.backfill else self.state.imported_until_ms
-        draft = replace(self.state, facts=ledger.facts, notes=ledger.notes, imported_until_ms=logged)
+        draft = replace(
+            self.state,
+            facts=ledger.facts,
+            notes=ledger.notes,
+            decided_until_ms=max(event.arrival_ms, self.state.decided_until_ms),
+            imported_until_ms=event.logged_ms if event.backfill else self.state.imported_until_ms,
+        )
         self._decide(moves, draft, _Why(ByEvent(event), event.backfill))
 
     def _move(self, lifecycle: Lifecycle, event: Event, ledger: Ledger, changed: frozenset[str]) -> _Move:

@@ -74,8 +74,7 @@ class Applied:
 class BehindClock:
     """A backfilled event lies before what was already decided for this customer; nothing was applied."""
 
-    lifecycle: str
-    clock_ms: int
+    decided_until_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,10 @@ class LifecycleState(msgspec.Struct, frozen=True, omit_defaults=True):
 class CustomerState(msgspec.Struct, frozen=True, omit_defaults=True):
     """One customer. `facts` holds values that conditions read; `notes` what facts need to be kept up to date.
 
-    `revision` counts versions of this state, `sequence` stage changes over all lifecycles. `imported_until_ms` is the
-    log's time of the last backfilled event: timers that were ripe before it belong to the import.
+    `revision` counts versions of this state, `sequence` stage changes over all lifecycles. `decided_until_ms` is the
+    greatest arrival applied, or the time at which a wake-up that changed something was ripe: history before it can't
+    be added to without deciding again. `imported_until_ms` is the log's time of the last backfilled event: timers that
+    were ripe before it belong to the import.
     """
 
     revision: int = 0
@@ -36,6 +38,7 @@ class CustomerState(msgspec.Struct, frozen=True, omit_defaults=True):
     facts: dict[str, FactValue] = {}
     notes: dict[str, Any] = {}
     lifecycles: dict[str, LifecycleState] = {}
+    decided_until_ms: int = 0
     imported_until_ms: int = 0
 
 

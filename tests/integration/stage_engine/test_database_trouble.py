@@ -11,11 +11,21 @@ import pytest
 from services.stage_engine.domain.state import CustomerState
 from services.stage_engine.store import customers, tables
 from services.stage_engine.store.customers import CustomerKey
+from shared.contracts.topics import Topic
 from shared.db.port import DatabaseRefused, Transaction
 from shared.log.port import Message
 from tests.integration.stage_engine.engines import engine_running, silence_file
 from tests.integration.stage_engine.events import append, customers_in, purchase, visit
-from tests.integration.stage_engine.observing import changes, count, path, published_changes, rows, until, until_handled
+from tests.integration.stage_engine.observing import (
+    changes,
+    count,
+    path,
+    published,
+    published_changes,
+    rows,
+    until,
+    until_handled,
+)
 from tests.integration.stage_engine.stack import Stack
 from tests.integration.stage_engine.unreliable import with_unreliable_database
 
@@ -74,15 +84,19 @@ async def test_a_database_that_goes_away_is_waited_for(stack: Stack, monkeypatch
         assert [await path(resources.database, name) for name in names] == [BOUGHT] * 5
 
 
-async def _lost_answers(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_commit_of_unknown_outcome_doubles_and_loses_nothing(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with stack.process(batch_records=3) as opened:
         resources, database = with_unreliable_database(opened, monkeypatch)
         database.failures_after_commit = 2
         names = customers_in(0, 4)
-        await append(resources.log, [purchase(name, f"o{n}") for n in range(3) for name in names])
+        poison = Message(f"acme:{names[0]}".encode(), b"?")
+        await append(resources.log, [poison, *[purchase(name, f"o{n}") for n in range(3) for name in names]])
         async with engine_running(resources):
             await until_handled(resources.database, resources.log)
         assert database.failures_after_commit == 0
+        assert len(await published(resources.log, Topic.DEAD_LETTERS)) == 1
         assert await count(resources.database, tables.history) == 12
         for name in names:
             kept = await changes(resources.database, name)
@@ -93,12 +107,6 @@ async def _lost_answers(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
             assert [each.data.sequence for each in kept] == list(range(1, len(kept) + 1))
         sent = [identity for identity, _ in await published_changes(resources.log)]
         assert len(sent) == len(set(sent)) == await count(resources.database, tables.stage_changes)
-
-
-async def test_a_commit_of_unknown_outcome_doubles_and_loses_nothing(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await _lost_answers(stack, monkeypatch)
 
 
 async def test_what_a_commit_of_unknown_outcome_wrote_is_published_without_waiting_for_more_events(

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from services.stage_engine import deciding
+from services.stage_engine.domain.advance import advance
 from services.stage_engine.domain.decision import Decision, Unapplicable
 from services.stage_engine.domain.event import Event
 from services.stage_engine.domain.lifecycle import Rules
@@ -116,10 +117,9 @@ async def test_a_payload_that_breaks_the_rules_of_facts_leaves_no_history(
     sql_stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What only `advance` finds out was already in history within the transaction; it is taken back."""
-    real = deciding.advance
 
     def refuse_poison(rules: Rules, state: CustomerState, event: Event) -> Decision:
-        return Unapplicable("as the test says") if event.id == "poison" else real(rules, state, event)
+        return Unapplicable("as the test says") if event.id == "poison" else advance(rules, state, event)
 
     monkeypatch.setattr(deciding, "advance", refuse_poison)
     async with sql_stack.process() as resources, engine_running(resources):
@@ -127,7 +127,7 @@ async def test_a_payload_that_breaks_the_rules_of_facts_leaves_no_history(
         await until_handled(resources.database, resources.log)
         kept = [row["event_id"] for row in await rows(resources.database, tables.history)]
         letters = await rows(resources.database, tables.dead_letters)
-        monkeypatch.setattr(deciding, "advance", real)
+        monkeypatch.setattr(deciding, "advance", advance)
         await append(resources.log, [purchase(ANA, "poison")])
         await until_handled(resources.database, resources.log)
         assert kept == ["good"]

@@ -61,15 +61,27 @@ def test_nothing_is_armed_for_an_edge_with_on() -> None:
 def test_a_backfill_behind_a_clock_is_refused_and_changes_nothing() -> None:
     before = play(rules(WAIT), imported(D, 50, "signup"))
     after = play(rules(WAIT), imported(D + 1, 49, "engagement"), state=before.state)
-    assert after.decisions == [BehindClock("l", 50 * MINUTE_MS)]
+    assert after.decisions == [BehindClock(50 * MINUTE_MS)]
     assert after.state == before.state
 
 
 def test_a_backfill_behind_the_clock_of_one_lifecycle_is_refused_for_all() -> None:
     by = rules(lifecycle("a", name="plain"), WAIT)
     before = play(by, live(0, "signup"), tick(65))
-    refused = play(by, imported(D, 30, "engagement"), state=before.state)
-    assert refused.decisions == [BehindClock("l", 60 * MINUTE_MS)]
+    refused = play(by, imported(D, 62, "engagement"), state=before.state)
+    assert refused.decisions == [BehindClock(65 * MINUTE_MS)]
+
+
+def test_a_backfill_from_before_an_arrival_is_refused_though_no_clock_has_come_so_far() -> None:
+    before = play(rules(WAIT), live(100, "signup", time=50))
+    refused = play(rules(WAIT), imported(D, 60, "engagement"), state=before.state)
+    assert refused.decisions == [BehindClock(100 * MINUTE_MS)]
+
+
+def test_a_timer_that_was_news_when_it_ripened_is_live_also_when_an_import_finds_it_in_a_replay() -> None:
+    lived = play(rules(WAIT), live(0, "signup"), tick(70), imported(D, 90, "engagement"))
+    replayed = play(rules(WAIT), live(0, "signup"), imported(D, 90, "engagement"))
+    assert lived.table == replayed.table
 
 
 def test_a_payload_that_cannot_be_used_applies_nothing_not_even_wake_ups() -> None:
