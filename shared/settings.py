@@ -1,23 +1,33 @@
 """Every setting, in one place: name, unit, default and why. From the environment (`JORNADA_…`) or a file of the same names.
 
 The file is named by `JORNADA_SETTINGS` (KEY=value lines); the environment wins. A wrong value ends the start with a
-message that names the variable, what it holds and what it accepts.
+message that names the variable, what it holds and what it accepts; so does a name that is no setting.
 """
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from shared.contracts.money import MINOR_UNIT_EXPONENT
 from shared.errors import Permanent
 
 PREFIX = "JORNADA_"
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+_OTHERS = re.compile(
+    "JORNADA_(SETTINGS|CACHE|KEY|POSTGRES_PASSWORD|TEST_.*)"
+    "|JORNADA_(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_.*)?)"
+)
+"""Variables that are no settings: ours beside the service (which file, tests, downloads, the documentation's examples,
+compose), and those that Kubernetes sets for each of its services whose name begins like ours."""
+_SERVICE_LINK = re.compile("(tcp|udp|sctp)://")
 
 
 class Settings(BaseSettings):
@@ -110,7 +120,8 @@ class Settings(BaseSettings):
 
     # Operation
     environment: Literal["development", "production"] = Field(
-        "development", description="production logs JSON and refuses development keys"
+        "development",
+        description="production logs JSON; `jornada up` lets webhooks reach this machine in development only",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
     stop_timeout_seconds: Seconds = Field(10, description="how long a stop may take to finish what is under way")
@@ -133,10 +144,31 @@ def load(**overrides: Any) -> Settings:
     source = os.environ.get(PREFIX + "SETTINGS")
     if source and not Path(source).is_file():
         raise Permanent(f"{PREFIX}SETTINGS names {source}, which is no file")
+    given: dict[str, Mapping[str, str | None]] = {"the environment": os.environ}
+    if source:
+        given[source] = DotEnvSettingsSource(Settings, env_file=source).env_vars
+    if unknown := [problem for where, names in given.items() for problem in _unknown(where, names)]:
+        raise Permanent("\n".join(unknown))
     try:
         return Settings(_env_file=source, **overrides)
     except ValidationError as error:
         raise Permanent("\n".join(_explain(cast("dict[str, Any]", problem)) for problem in error.errors())) from None
+
+
+def _unknown(where: str, given: Mapping[str, str | None]) -> list[str]:
+    """What is named like a setting and is none: most likely one that is misspelt and would be passed over in silence."""
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    found = []
+    for written, value in given.items():
+        name = written.upper()
+        if not name.startswith(PREFIX) or name in known or _OTHERS.fullmatch(name):
+            continue
+        if name.endswith("_PORT") and _SERVICE_LINK.match(value or ""):
+            continue
+        close = difflib.get_close_matches(name, known, n=1)
+        meant = f"did you mean {close[0]}?" if close else "docs/operations.md lists all settings; remove it"
+        found.append(f"{name} in {where} is no setting; {meant}")
+    return found
 
 
 def _explain(problem: dict[str, Any]) -> str:

@@ -6,9 +6,10 @@ often records are delivered, processes die or ownership moves.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 import structlog
@@ -28,6 +29,7 @@ from shared.db.port import Database, DatabaseRefused, Transaction
 from shared.log.port import Record
 from shared.telemetry.metrics import Phase
 
+_OPEN_TRANSACTIONS = 4
 _log = structlog.get_logger(__name__)
 _TENANT = re.compile(TENANT_PATTERN, re.ASCII)
 
@@ -49,6 +51,8 @@ class Batches:
     rulebook: RuleBook
     partitions: int
     settle_ms: int
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_OPEN_TRANSACTIONS))
+    """Deciding takes turns on one core anyhow; more open transactions would only hold their locks for longer."""
 
     async def apply(self, claim: Claim, records: Sequence[Record]) -> Written:
         """Apply records in log order.
@@ -77,7 +81,7 @@ class Batches:
             return UNHEARD
         await self.rulebook.meet(key.tenant for key in due)
         phases = Phases(len(due))
-        async with self.database.transaction() as transaction:
+        async with self.turns, self.database.transaction() as transaction:
             at = await progress.lock(transaction, claim)
             phases.end(Phase.HISTORY)
             loaded = await customers.load(transaction, due)
@@ -94,7 +98,7 @@ class Batches:
     async def _apply(self, claim: Claim, records: Sequence[Record], refusal: str | None) -> Written:
         await self.rulebook.meet(_tenants(records))
         phases = Phases(len(records))
-        async with self.database.transaction() as transaction:
+        async with self.turns, self.database.transaction() as transaction:
             at = await progress.lock(transaction, claim)
             ahead = [record for record in records if record.offset >= at.next_offset]
             if not ahead:

@@ -9,19 +9,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import monotonic
 
 import structlog
 
 from services.stage_engine.batch import Batches
 from services.stage_engine.partition import Limits, PartitionWorker
-from services.stage_engine.relay import RELAYED_TOPICS, Carrier, FencedCarrier, PlainCarrier, Relay
+from services.stage_engine.relay import RELAYED_TOPICS, FencedCarrier, PlainCarrier, Relay
 from services.stage_engine.store import progress
-from services.stage_engine.store.progress import OwnershipLost, Progress
+from services.stage_engine.store.progress import Claim, OwnershipLost, Progress
 from shared.backoff import Backoff
 from shared.contracts.topics import Topic
 from shared.errors import Permanent, Transient
 from shared.log.port import Consumer, Fenced, Log, Producer, TopicPartition
 
+_LONG_SECONDS = 30.0
+# A transaction in the log costs it as much as dozens of records: snapshots wait a moment for each other.
+_SNAPSHOT_LINGER_SECONDS = 0.2
 _log = structlog.get_logger(__name__)
 
 
@@ -69,6 +73,7 @@ class OwnedPartition:
         """Claim and work, and claim again when the claim is lost while the partition is still assigned."""
         backoff = Backoff()
         while not self._revoked:
+            started = monotonic()
             try:
                 await self._own_once()
             except PartitionHalted as error:
@@ -79,6 +84,8 @@ class OwnedPartition:
                 _log.warning("partition lost", partition=self.where.partition, why=str(error))
             except Transient as error:
                 _log.warning("partition waits", partition=self.where.partition, why=str(error))
+            if monotonic() - started > _LONG_SECONDS:
+                backoff.reset()
             if not self._revoked:
                 await backoff.wait()
 
@@ -87,7 +94,7 @@ class OwnedPartition:
         identity = await shop.log.identity()
         claim, at = await progress.claim(shop.batches.database, partition, shop.owner, identity)
         await self._check(at, identity)
-        relays = {topic: Relay(shop.batches.database, claim, topic, self._carrier(topic)) for topic in RELAYED_TOPICS}
+        relays = {topic: self.relay_for(claim, topic) for topic in RELAYED_TOPICS}
         worker = self._worker = PartitionWorker(
             where=self.where,
             claim=claim,
@@ -116,11 +123,13 @@ class OwnedPartition:
                 "made anew. Restore it, or post the missing events again under their ids"
             )
 
-    def _carrier(self, topic: Topic) -> Carrier:
+    def relay_for(self, claim: Claim, topic: Topic) -> Relay:
+        """The relay of one topic, with the carrier that fits it."""
         shop, partition = self.workshop, self.where.partition
         if topic is Topic.CUSTOMER_UPDATED:
-            return FencedCarrier(shop.log, topic, partition)
-        return PlainCarrier(shop.producer, topic, partition)
+            fenced = FencedCarrier(shop.log, topic, partition)
+            return Relay(shop.batches.database, claim, topic, fenced, _SNAPSHOT_LINGER_SECONDS)
+        return Relay(shop.batches.database, claim, topic, PlainCarrier(shop.producer, topic, partition))
 
 
 async def _run_together(worker: PartitionWorker, relays: list[Relay]) -> None:

@@ -120,9 +120,12 @@ class PartitionWorker:
             return
 
     def _told(self, written: Written) -> None:
-        """Wake whoever works on what was written."""
-        for topic in written.topics:
-            self.relays[topic].wake()
+        """Hand over what was written to whoever works on it."""
+        for topic, relay in self.relays.items():
+            if written.unheard:
+                relay.look()
+            elif rows := [waiting for to, waiting in written.outgoing if to is topic]:
+                relay.offer(rows)
         if written.ripe_ms is not None:
             self._first_ripe_ms = min(self._first_ripe_ms, written.ripe_ms)
 

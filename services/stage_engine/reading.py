@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 from services.stage_engine.domain.event import Event, Origin
 from services.stage_engine.store.history import Entry
-from shared.contracts.cloudevent import BACKFILL, LIVE, MAX_EVENT_BYTES, TRACEPARENT, CloudEvent, decode, record_key
+from shared.contracts.cloudevent import (
+    BACKFILL,
+    LIVE,
+    MAX_EVENT_BYTES,
+    TENANT_PATTERN,
+    TRACEPARENT,
+    CloudEvent,
+    decode,
+    record_key,
+)
 from shared.contracts.dead_letters import DeadLetterReason
 from shared.contracts.events import PAYLOADS
 from shared.log.partitioner import partition_of
 from shared.log.port import Record
 
 _ENVELOPE_ROOM_BYTES = 8 * 1024
-_LONGEST_ID = 200
+_ID = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+_TENANT = re.compile(TENANT_PATTERN, re.ASCII)
 _EARLIEST_YEAR = 1971
 
 
@@ -68,8 +79,8 @@ def _envelope_problem(record: Record, envelope: CloudEvent, partitions: int) -> 
     if record.key != key or partition_of(key, partitions) != record.partition:
         detail = f"the key must be {key!r}, in the partition that Kafka's hash gives it; a producer chose otherwise"
         return _unreadable(record, envelope, DeadLetterReason.KEY_MISMATCH, detail)
-    if not 0 < len(envelope.id) <= _LONGEST_ID or "\x00" in envelope.id or "\x00" in envelope.subject:
-        detail = f"id and subject must be text of 1 to {_LONGEST_ID} characters"
+    if not (_ID.fullmatch(envelope.id) and _ID.fullmatch(envelope.subject) and _TENANT.match(envelope.tenant)):
+        detail = "id and subject must be 1 to 200 characters without control characters, the tenant as in its key"
         return _unreadable(record, envelope, DeadLetterReason.INVALID_ENVELOPE, detail)
     if envelope.time.year < _EARLIEST_YEAR:
         detail = f"time is in the year {envelope.time.year}; the earliest that is believed is {_EARLIEST_YEAR}"

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 
 import structlog
-from sqlalchemy import select
 
 from services.stage_engine.deciding import RulesOf
 from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
@@ -26,8 +25,8 @@ from services.stage_engine.store.history import Past
 from services.stage_engine.store.progress import Claim, OwnershipLost
 from shared.contracts.cloudevent import BACKFILL, decode
 from shared.contracts.times import DAY_MS, now_ms
-from shared.db.port import Database, Transaction
-from shared.errors import Transient
+from shared.db.port import Transaction
+from shared.errors import Permanent, Transient
 from shared.service import Resources
 
 _STEP_EVENTS = 500
@@ -43,8 +42,8 @@ async def keep_trimming(resources: Resources, workshop: Workshop, owned: Callabl
         for worker in owned():
             try:
                 await _trim(workshop, worker.claim, days * DAY_MS)
-            except (OwnershipLost, Transient) as error:
-                _log.info("trimming waits", partition=worker.claim.partition, why=str(error))
+            except (OwnershipLost, Permanent, Transient) as error:
+                _log.warning("trimming waits", partition=worker.claim.partition, why=str(error))
         await asyncio.sleep(_ROUND_SECONDS)
 
 
@@ -56,42 +55,30 @@ async def _trim(workshop: Workshop, claim: Claim, retention_ms: int) -> None:
 
 
 async def trim_step(workshop: Workshop, claim: Claim, horizon_ms: int) -> bool:
-    """Fold and delete the oldest events of some customers of a partition; whether there may be more."""
+    """Fold and delete some of a partition's events from before the horizon; whether there may be more."""
     database, rulebook = workshop.batches.database, workshop.batches.rulebook
-    old = await _customers_with_old_events(database, claim.partition, horizon_ms)
-    if not old:
+    async with database.reading() as transaction:
+        past = await history.before(transaction, claim.partition, horizon_ms, _STEP_EVENTS)
+    if not past:
         return False
-    await rulebook.meet(key.tenant for key in old)
+    await rulebook.meet(each.customer.tenant for each in past)
     async with database.transaction() as transaction:
         at = await progress.lock(transaction, claim)
-        past = [each for each in await history.of_customers(transaction, old) if each.arrival_ms < horizon_ms]
-        rules_of = rulebook.rules_of(rulebook.active(at.versions))
-        await _rebase(transaction, past, rules_of, horizon_ms)
+        await _rebase(transaction, past, rulebook.rules_of(rulebook.active(at.versions)))
         await history.forget(transaction, past)
     return True
 
 
-async def _customers_with_old_events(database: Database, partition: int, horizon_ms: int) -> list[CustomerKey]:
-    table = tables.history
-    statement = (
-        select(table.c.tenant, table.c.customer_id)
-        .where(table.c.partition == partition, table.c.arrival_ms < horizon_ms)
-        .limit(_STEP_EVENTS)
-    )
-    async with database.reading() as transaction:
-        found = await transaction.execute(statement)
-        return sorted({CustomerKey(*tuple(row)) for row in found})
-
-
-async def _rebase(transaction: Transaction, past: Sequence[Past], rules_of: RulesOf, horizon_ms: int) -> None:
+async def _rebase(transaction: Transaction, past: Sequence[Past], rules_of: RulesOf) -> None:
     key = ("tenant", "customer_id")
     customers = {each.customer for each in past}
     stored = await transaction.select_many(tables.bases, key, list(customers), (*key, "state"))
     bases = {CustomerKey(tenant, customer): decode_state(state) for tenant, customer, state in stored}
     rows = []
-    for customer, events in groupby(past, key=lambda each: each.customer):
-        state = fold(rules_of, customer, bases.get(customer, NEW_CUSTOMER), list(events))
-        rows.append((*customer, horizon_ms, encode_state(state)))
+    for customer, grouped in groupby(past, key=lambda each: each.customer):
+        events = list(grouped)
+        state = fold(rules_of, customer, bases.get(customer, NEW_CUSTOMER), events)
+        rows.append((*customer, events[-1].arrival_ms, encode_state(state)))
     await transaction.upsert(tables.bases, (*key, "horizon_ms", "state"), rows)
 
 
@@ -103,6 +90,9 @@ def fold(rules_of: RulesOf, customer: CustomerKey, state: CustomerState, past: S
         backfill = envelope.mode == BACKFILL
         event = Event.taken(origin, envelope.time_ms, each.logged_ms, backfill=backfill, data=envelope.data)
         decision = advance(rules_of(customer.tenant), state, event)
-        assert isinstance(decision, Applied)
+        if not isinstance(decision, Applied):
+            raise Permanent(
+                f"event {envelope.id!r} of {customer.customer_id!r} was applied once and can't be again: {decision}"
+            )
         state = decision.state
     return state

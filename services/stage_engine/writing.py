@@ -15,7 +15,7 @@ from services.stage_engine.store import customers, dead_letters, history, outbox
 from services.stage_engine.store.customers import CustomerKey, Loaded
 from services.stage_engine.store.dead_letters import DeadLetter
 from services.stage_engine.store.history import Entry
-from services.stage_engine.store.outbox import Outgoing
+from services.stage_engine.store.outbox import Outgoing, Waiting
 from services.stage_engine.store.progress import Claim, Progress
 from shared.contracts.cloudevent import Produced, decode, encode_produced, record_key
 from shared.contracts.dead_letters import DEAD_LETTER_TYPE, EXCERPT_BYTES, DeadLettered, DeadLetterReason
@@ -40,19 +40,22 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What the partition's other loops need to know: the topics that got records, and the earliest timer armed."""
+    """What the partition's other loops need to know: the records put into the outbox, in order of position, and the
+    earliest timer armed. `unheard`: something was committed, but the answer got lost on the way."""
 
-    topics: frozenset[Topic] = frozenset()
+    outgoing: Sequence[tuple[Topic, Waiting]] = ()
     ripe_ms: int | None = None
+    unheard: bool = False
 
     def then(self, other: Written) -> Written:
         """Both together."""
         ripe = [each for each in (self.ripe_ms, other.ripe_ms) if each is not None]
-        return Written(self.topics | other.topics, min(ripe, default=None))
+        outgoing = (*self.outgoing, *other.outgoing)
+        return Written(outgoing, min(ripe, default=None), self.unheard or other.unheard)
 
 
-UNHEARD = Written(frozenset((Topic.STAGE_CHANGED, Topic.CUSTOMER_UPDATED, Topic.DEAD_LETTERS)), ripe_ms=0)
-"""Something was committed, but the answer got lost on the way: look at every topic and at the timers."""
+UNHEARD = Written(ripe_ms=0, unheard=True)
+"""Look at every topic and at the timers."""
 
 
 async def write(transaction: Transaction, claim: Claim, outcome: Outcome) -> Written:
@@ -66,11 +69,16 @@ async def write(transaction: Transaction, claim: Claim, outcome: Outcome) -> Wri
     await customers.save_stage_changes(transaction, kept)
     await customers.save_errors(transaction, decided.errors)
     await dead_letters.add(transaction, outcome.letters)
-    position = await outbox.add(transaction, partition, outcome.after.outbox_position, outgoing)
-    await progress.save(transaction, claim, replace(outcome.after, outbox_position=position))
+    before = outcome.after.outbox_position
+    await outbox.add(transaction, partition, before, outgoing)
+    await progress.save(transaction, claim, replace(outcome.after, outbox_position=before + len(outgoing)))
     transaction.after_commit(lambda: _count(outcome))
     armed = [ripe_ms for ripe_ms in ripe.values() if ripe_ms is not None]
-    return Written(frozenset(each.topic for each in outgoing), min(armed, default=None))
+    waiting = [
+        (each.topic, Waiting(position, each.key, each.value, each.traceparent))
+        for position, each in enumerate(outgoing, start=before + 1)
+    ]
+    return Written(waiting, min(armed, default=None))
 
 
 async def conflicts_among(transaction: Transaction, duplicates: Sequence[Entry]) -> list[Entry]:

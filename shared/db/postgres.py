@@ -26,6 +26,9 @@ _ARRAY_TYPES: tuple[tuple[type[Any], str], ...] = (
 _CONFLICT_STATES = {"40001", "40P01", "55P03"}
 _UNAVAILABLE_CLASSES = ("08", "53", "57", "58", "25006", "XX")
 _CONNECT_SECONDS = 5
+# A process that is stopped inside a transaction holds its locks. This is shorter than the log's session time-out, so
+# that they are free by the time somebody else is given its partitions.
+_IDLE_IN_TRANSACTION_MS = 5_000
 _COMMAND_SECONDS = 60
 
 
@@ -73,7 +76,10 @@ class PostgresDatabase:
                     "application_name": "jornada",
                     "plan_cache_mode": "force_custom_plan",
                     "jit": "off",
-                    "idle_in_transaction_session_timeout": "60000",
+                    "idle_in_transaction_session_timeout": str(_IDLE_IN_TRANSACTION_MS),
+                    "tcp_keepalives_idle": "5",
+                    "tcp_keepalives_interval": "2",
+                    "tcp_keepalives_count": "3",
                 },
             },
         )

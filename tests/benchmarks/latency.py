@@ -32,7 +32,7 @@ class Receiver:
                 await self._one(head, reader)
                 writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             pass
         finally:
             writer.close()
@@ -69,30 +69,38 @@ async def measure(cluster: Cluster) -> list[Line]:
         receiver.secret = answer.json()["secret"]
         await _post_steadily(client, ingest.url, "warm", _WARM_SECONDS)
         memory = [each.rss() for each in (ingest, engine, notifier)]
+        for each in (ingest, engine, notifier):
+            each.mark()
+        before = cluster.server_cpu()
         posted = await _post_steadily(client, ingest.url, "timed", _SECONDS)
     deadline = time.perf_counter() + 20
     while not posted.keys() <= receiver.came.keys() and time.perf_counter() < deadline:
         await asyncio.sleep(0.05)
     server.close()
+    after = cluster.server_cpu()
+    used = {each.name: each.cpu_seconds() for each in (ingest, engine, notifier)}
+    used |= {name: after[name] - before[name] for name in after}
+    cpu = ", ".join(f"{name} {seconds / len(posted) * 1e6:.0f}" for name, seconds in used.items())
     growth = [(each.rss() - before) / 2**20 for each, before in zip((ingest, engine, notifier), memory, strict=True)]
     largest = max(each.peak_rss for each in (ingest, engine, notifier)) / 2**20
     cluster.stop([ingest, engine, notifier])
     waits = sorted(receiver.came[customer] - at for customer, at in posted.items() if customer in receiver.came)
-    return _lines(len(posted), waits, receiver.refused, growth, largest)
+    return [*_waits(len(posted), waits, receiver.refused, cpu), *_memory(growth, largest)]
 
 
-def _lines(posted: int, waits: list[float], refused: int, growth: list[float], largest: float) -> list[Line]:
+def _waits(posted: int, waits: list[float], refused: int, cpu: str) -> list[Line]:
     p50, p99 = waits[len(waits) // 2] * 1000, waits[int(len(waits) * 0.99)] * 1000
-    grown = ", ".join(f"{each:+.0f}" for each in growth)
+    complete = len(waits) == posted and not refused
     return [
-        Line(
-            "webhooks verified of events posted",
-            f"{len(waits):,} of {posted:,}",
-            "all",
-            len(waits) == posted and not refused,
-        ),
+        Line("webhooks verified of events posted", f"{len(waits):,} of {posted:,}", "all", complete, cpu),
         Line(f"post → signed webhook at {_RATE} events/s, p50", f"{p50:.0f} ms", "≤ 80 ms", p50 <= 80),
         Line("  p99", f"{p99:.0f} ms", "≤ 400 ms", p99 <= 400),
+    ]
+
+
+def _memory(growth: list[float], largest: float) -> list[Line]:
+    grown = ", ".join(f"{each:+.0f}" for each in growth)
+    return [
         Line("memory of ingest, engine, notifier over the run", f"{grown} MiB", "flat", max(growth) < 15),
         Line("  largest process", f"{largest:.0f} MiB", "≤ 200", largest <= 200),
     ]

@@ -156,7 +156,7 @@ class Guarded:
         """What an owner carries a topic's records with, over the log and producer of its own process."""
         nothing = cast("Consumer", None)
         shop = Workshop("engine", log, nothing, producer, self.batches(), Limits(100, 100), lambda: T0)
-        return OwnedPartition(WHERE, shop, lambda worker, offset: None)._carrier(topic)
+        return OwnedPartition(WHERE, shop, lambda worker, offset: None).relay_for(Claim(PARTITION, 0), topic).carrier
 
     async def change_ids(self) -> list[str]:
         """Ids of the kept stage changes, in order of sequence."""

@@ -131,12 +131,12 @@ async def test_a_zombies_late_append_does_not_stay_on_the_compacted_topic(
     zombie, heir = (partition.carrier(log, topic, producer) for log, producer in zip(logs, producers, strict=True))
     await zombie.carry([])  # it has carried before, so its producer is open
     held = HeldCarrier(zombie)
-    late = asyncio.create_task(Relay(partition.database, old, topic, held)._relay_some())
+    late = asyncio.create_task(Relay(partition.database, old, topic, held).relay_waiting())
     await held.reached.wait()
 
     new = await partition.claim("new")
     await batches.apply(new, [visit(1, at_ms=3_600_000)])
-    await Relay(partition.database, new, topic, heir)._relay_some()
+    await Relay(partition.database, new, topic, heir).relay_waiting()
     held.go_on.set()
     with suppress(Fenced, OwnershipLost):
         await late

@@ -45,6 +45,7 @@ async def register(database: Database, names: tuple[str, ...], now_ms: int) -> d
 
 def _advice(definition: Definition, version: int) -> str:
     return (
-        f"{definition.file} differs from {definition.name} version {version}, which is active. "
-        f"Publish it with `jornada lifecycle publish {definition.file}`, or restore the file"
+        f"{definition.file} differs from {definition.name} version {version}, which is active. Restore the file, or "
+        f"give the changed lifecycle a name of its own (`lifecycle: {definition.name}_2`) and add it to "
+        "JORNADA_LIFECYCLES beside the old one; publishing new versions of a lifecycle comes with a later release"
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from sqlalchemy import select
+
 from services.stage_engine.domain.event import Event
 from services.stage_engine.store import tables
 from services.stage_engine.store.customers import CustomerKey
@@ -66,6 +68,27 @@ async def of_customers(transaction: Transaction, customers: Sequence[CustomerKey
     rows = await transaction.select_many(tables.history, ("tenant", "customer_id"), customers, columns)
     past = [Past(CustomerKey(tenant, customer), *rest) for tenant, customer, *rest in rows]
     return sorted(past, key=lambda each: (each.customer, each.arrival_ms, each.offset))
+
+
+async def before(transaction: Transaction, partition: int, horizon_ms: int, limit: int) -> list[Past]:
+    """The first events of some customers from before a time, each customer's in the order in which they were applied."""
+    table = tables.history.c
+    statement = (
+        select(
+            table.tenant,
+            table.customer_id,
+            table.event_id,
+            table.arrival_ms,
+            table.log_offset,
+            table.logged_ms,
+            table.body,
+        )
+        .where(table.partition == partition, table.arrival_ms < horizon_ms)
+        .order_by(table.tenant, table.customer_id, table.arrival_ms, table.log_offset)
+        .limit(limit)
+    )
+    found = [tuple(row) for row in await transaction.execute(statement)]
+    return [Past(CustomerKey(tenant, customer), *rest) for tenant, customer, *rest in found]
 
 
 async def forget(transaction: Transaction, past: Iterable[Past]) -> None:

@@ -33,21 +33,29 @@ class Waiting(NamedTuple):
     traceparent: str | None
 
 
-async def add(transaction: Transaction, partition: int, after: int, records: Sequence[Outgoing]) -> int:
-    """Append at the positions that follow `after`; gives the last one used."""
+class Place(NamedTuple):
+    """Behind which position of a topic's partition to read."""
+
+    topic: Topic
+    partition: int
+    after: int
+
+
+async def add(transaction: Transaction, partition: int, after: int, records: Sequence[Outgoing]) -> None:
+    """Append at the positions that follow `after`."""
     rows = [
         (record.topic.value, partition, position, record.key, record.value, record.traceparent)
         for position, record in enumerate(records, start=after + 1)
     ]
     await transaction.insert(outbox, _COLUMNS, rows)
-    return after + len(rows)
 
 
-async def waiting(transaction: Transaction, topic: Topic, partition: int, limit: int) -> list[Waiting]:
-    """The oldest records of a topic that were not relayed yet."""
+async def waiting(transaction: Transaction, place: Place, limit: int) -> list[Waiting]:
+    """The oldest records of a topic's partition behind a position."""
     found = await transaction.execute(
         select(outbox.c.position, outbox.c.key, outbox.c.value, outbox.c.traceparent)
-        .where(outbox.c.topic == topic.value, outbox.c.partition == partition)
+        .where(outbox.c.topic == place.topic.value, outbox.c.partition == place.partition)
+        .where(outbox.c.position > place.after)
         .order_by(outbox.c.position)
         .limit(limit)
     )

@@ -37,7 +37,8 @@ async def test_a_differing_file_is_refused_with_the_command_that_publishes_it(sq
             await until_handled(resources.database, resources.log)
         silence_file(tmp_path, after="2d")
         with pytest.raises(DefinitionDiffers, match=f"jornada lifecycle publish {chosen}"):
-            await build(resources).run(asyncio.Event())
+            async with asyncio.timeout(20):
+                await build(resources).run(asyncio.Event())
         assert len(await rows(resources.database, tables.lifecycles)) == 1
 
 

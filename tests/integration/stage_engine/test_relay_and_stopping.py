@@ -8,6 +8,7 @@ from time import monotonic
 import pytest
 
 from services.stage_engine.main import build
+from services.stage_engine.relay import Relay
 from services.stage_engine.store import outbox, tables
 from services.stage_engine.store.progress import Claim
 from shared.contracts.topics import Topic
@@ -21,22 +22,24 @@ from tests.integration.stage_engine.stack import Stack
 async def test_a_crash_between_publishing_and_forgetting_repeats_the_same_ids(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, crashes = outbox.relayed, 1
+    async def cut_off(_transaction: Transaction, _claim: Claim, _topic: Topic, _last: int) -> None:
+        raise DatabaseUnavailable("cut off after publishing")
 
-    async def relayed(transaction: Transaction, claim: Claim, topic: Topic, last: int) -> None:
-        nonlocal crashes
-        if topic is Topic.STAGE_CHANGED and crashes:
-            crashes -= 1
-            raise DatabaseUnavailable("cut off after publishing")
-        await real(transaction, claim, topic, last)
+    async with stack.process() as resources:
+        with monkeypatch.context() as patched:
+            patched.setattr(outbox, "relayed", cut_off)
+            async with engine_running(resources):
+                await append(resources.log, [purchase("ana", f"o{n}") for n in range(3)])
 
-    monkeypatch.setattr(outbox, "relayed", relayed)
-    async with stack.process() as resources, engine_running(resources):
-        await append(resources.log, [purchase("ana", f"o{n}") for n in range(3)])
-        await until_handled(resources.database, resources.log)
+                async def published() -> bool:
+                    kept = await changes(resources.database, "ana")
+                    return bool(kept) and len(await published_changes(resources.log)) >= len(kept)
+
+                await until(published, "the stage changes are published")
+        async with engine_running(resources):
+            await until_handled(resources.database, resources.log)
         kept = [each.change_id for each in await changes(resources.database, "ana")]
         sent = [identity for identity, _ in await published_changes(resources.log)]
-    assert crashes == 0
     assert len(sent) > len(kept)
     assert list(dict.fromkeys(sent)) == kept
 
@@ -44,21 +47,20 @@ async def test_a_crash_between_publishing_and_forgetting_repeats_the_same_ids(
 async def test_what_a_killed_engine_left_in_the_outbox_is_relayed_by_the_next(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = outbox.waiting
-
-    async def nothing(_transaction: Transaction, _topic: Topic, _partition: int, _limit: int) -> list[outbox.Waiting]:
+    async def nothing(_transaction: Transaction, _place: outbox.Place, _limit: int) -> list[outbox.Waiting]:
         return []
 
     async with stack.process() as resources:
-        monkeypatch.setattr(outbox, "waiting", nothing)
-        async with engine_running(resources):
-            await append(resources.log, [purchase("ana")])
+        with monkeypatch.context() as patched:
+            patched.setattr(outbox, "waiting", nothing)
+            patched.setattr(Relay, "offer", lambda _relay, _rows: None)
+            async with engine_running(resources):
+                await append(resources.log, [purchase("ana")])
 
-            async def decided() -> bool:
-                return await count(resources.database, tables.outbox) > 0
+                async def decided() -> bool:
+                    return await count(resources.database, tables.outbox) > 0
 
-            await until(decided, "the outbox has something")
-        monkeypatch.setattr(outbox, "waiting", real)
+                await until(decided, "the outbox has something")
         assert await published_changes(resources.log) == []
         async with engine_running(resources):
             await until_handled(resources.database, resources.log)
