@@ -157,16 +157,17 @@ def load(**overrides: Any) -> Settings:
 
 def _unknown(where: str, given: Mapping[str, str | None]) -> list[str]:
     """What is named like a setting and is none: most likely one that is misspelt and would be passed over in silence."""
-    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    known = [name.upper() for name in Settings.model_fields]
     found = []
     for written, value in given.items():
         name = written.upper()
-        if not name.startswith(PREFIX) or name in known or _OTHERS.fullmatch(name):
+        short = name.removeprefix(PREFIX)
+        if not name.startswith(PREFIX) or short in known or _OTHERS.fullmatch(name):
             continue
         if name.endswith("_PORT") and _SERVICE_LINK.match(value or ""):
             continue
-        close = difflib.get_close_matches(name, known, n=1)
-        meant = f"did you mean {close[0]}?" if close else "docs/operations.md lists all settings; remove it"
+        close = difflib.get_close_matches(short, known, n=1)
+        meant = f"did you mean {PREFIX}{close[0]}?" if close else "docs/operations.md lists all settings; remove it"
         found.append(f"{name} in {where} is no setting; {meant}")
     return found
 

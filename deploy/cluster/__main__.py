@@ -90,7 +90,7 @@ def _banner(out: Console, running: Cluster) -> None:
         f"subscriptions  {where.notifier}/v1/subscriptions",
         f"API key        [bold]{running.token or 'as before (the data were kept)'}[/]",
         f"Kafka          {kafka}   PostgreSQL on port {running.postgres.port}",
-        f"look at a topic: kcat -b {kafka} -t {Topic.STAGE_CHANGED} -C -f '%p %o %k %s\\\\n'",
+        f"look at a topic: kcat -b {kafka} -t {Topic.STAGE_CHANGED} -C -f '%p %o %k %s\\n'",
         f"e-mails in {running.plan.outbox}, logs beside it; Ctrl-C ends everything",
     ]
     for line in lines:

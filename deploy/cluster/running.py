@@ -14,7 +14,9 @@ from pathlib import Path
 from deploy.cluster.plan import ClusterPlan, make_room, plan
 from deploy.cluster.service_process import ServicePlan, ServiceProcess
 from deploy.servers import KafkaServer, PostgresServer, ServerError
-from services.cli.serving import prepare
+from services.cli.database import opened
+from services.cli.serving import first_key, prepare
+from shared.settings import Settings
 
 READY_SECONDS = 60.0
 _DATABASE = "jornada"
@@ -55,9 +57,10 @@ def cluster(folder: Path, data: Path | None, say: Say, *, demo: bool) -> Iterato
         postgres, kafka = _start_servers(stack, data, say)
         made = plan(kafka.bootstrap, _database_url(postgres, keep=data is not None), folder.resolve(), demo=demo)
         make_room(made)
-        say("creating tables, topics and a first key")
-        token = asyncio.run(prepare(made.settings()))
+        say("creating tables and topics")
+        asyncio.run(prepare(made.settings()))
         services = _start_services(stack, made.services, folder, say)
+        token = asyncio.run(_first_key(made.settings()))
         yield Cluster(made, postgres, kafka, services, token)
         say("stopping: ingest, engines, notifier, Kafka, PostgreSQL")
 
@@ -73,6 +76,12 @@ def _start_servers(stack: ExitStack, data: Path | None, say: Say) -> tuple[Postg
             starting.result()
     say(f"PostgreSQL answers on port {postgres.port}, Kafka at {kafka.bootstrap}")
     return postgres, kafka
+
+
+async def _first_key(settings: Settings) -> str | None:
+    """Made last: a start that fails would lose its text."""
+    async with opened(settings) as database:
+        return await first_key(database, settings)
 
 
 def _database_url(postgres: PostgresServer, *, keep: bool) -> str:

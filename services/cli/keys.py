@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 import typer
 from rich.table import Table
 
-from services.cli.console import CommandGroup, console
+from services.cli.console import CommandGroup, as_typed_here, console
 from services.cli.database import opened
 from shared.auth.keys import KeyListed, KeyRequest, Keys, NewKey
 from shared.auth.scopes import Scope
@@ -48,7 +48,7 @@ def list_keys(tenant: Annotated[str | None, typer.Option(help="only this tenant'
     for key in found:
         revoked = to_text(key.revoked_ms) if key.revoked_ms is not None else ""
         table.add_row(key.id, key.tenant, " ".join(sorted(key.scopes)), key.label, to_text(key.created_ms), revoked)
-    console().print(table if found else "no keys yet; `jornada keys create --help`")
+    console().print(table if found else as_typed_here("no keys yet; `jornada keys create --help`"))
 
 
 @keys.command("revoke")

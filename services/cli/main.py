@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from services.cli import dead_letters, keys, schema, serving
-from services.cli.console import CommandGroup
+from services.cli.console import CommandGroup, as_typed_here, program
 from services.cli.demo import command as demo
 from services.cli.doctor import command as doctor
 
@@ -13,7 +13,7 @@ app = typer.Typer(
     cls=CommandGroup,
     help="Jornada keeps every customer's lifecycle stage, says why it changed, and fires the campaign that fits, once.\n\n"
     "Settings come from the environment (JORNADA_…) or from the file that JORNADA_SETTINGS names; "
-    "`jornada doctor` shows those in force.",
+    + as_typed_here("`jornada doctor` shows those in force."),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -24,7 +24,7 @@ for group in (serving, schema, keys, dead_letters, demo, doctor):
 
 def main() -> None:
     """Entry point of `jornada`."""
-    app(prog_name="jornada")
+    app(prog_name=program())
 
 
 if __name__ == "__main__":

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, closing
+from dataclasses import replace
 
 import services.ingest.main
 import services.notifier.main
 import services.stage_engine.main
 from services.cli.database import check_revision
 from services.cli.retention import LogRetention
+from services.cli.triggers import check_triggers
+from shared.contracts.topics import Topic, topic_specs
 from shared.db.connect import connect
 from shared.errors import Transient
 from shared.http.app import create_app
-from shared.http.server import run_process, serve
+from shared.http.server import address_of, listen, run_process, serve
+from shared.log.checks import partition_mismatch
 from shared.log.connect import open_log
+from shared.log.port import Log, TopicMismatch
 from shared.log.sql import SqlLog
 from shared.service import Resources, Service
 from shared.settings import Settings
 from shared.telemetry.logging import configure_logging, logger
 
 Build = Callable[[Resources], Service]
-Announce = Callable[[str], None]
+Announce = Callable[[str, Resources], Awaitable[None]]
+"""Gets the address and the process's resources once it listens."""
+Fit = Callable[[Settings, str], Settings]
+"""Fits the settings to the address that the process really has."""
 SERVICES: dict[str, Build] = {
     "ingest": services.ingest.main.build,
     "engine": services.stage_engine.main.build,
@@ -39,18 +48,59 @@ async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources
     return Resources(settings, database, log)
 
 
-def run(settings: Settings, names: Sequence[str], announce: Announce | None = None) -> int:
-    """Run services in this process until a signal; gives the exit code. `announce` gets the address once it listens."""
+def start_logging(settings: Settings) -> None:
+    """Logs as configured, without what Alembic tells of every look at a database's revision."""
     configure_logging(settings)
-    return run_process(_run(settings, names, announce))
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
-async def _run(settings: Settings, names: Sequence[str], announce: Announce | None) -> int:
+def as_they_are(settings: Settings, _address: str) -> Settings:
+    """The settings of a process that takes them as they are."""
+    return settings
+
+
+def run(settings: Settings, names: Sequence[str], fit: Fit = as_they_are, announce: Announce | None = None) -> int:
+    """Run services in this process until a signal; gives the exit code. `announce` is called once it listens.
+
+    Raises Permanent for what somebody has to change before it can start.
+    """
+    start_logging(settings)
+    return run_process(_run(settings, names, fit, announce))
+
+
+async def _run(settings: Settings, names: Sequence[str], fit: Fit, announce: Announce | None) -> int:
+    if "notifier" in names:
+        check_triggers(settings)
     await _check_schema(settings)
     async with AsyncExitStack() as stack:
         resources = await open_resources(settings, stack)
+        await check_partitions(settings, resources.log)
+        # Bound before the services are built, because the links in e-mails carry the port.
+        listener = stack.enter_context(closing(listen(settings)))
+        settings = fit(settings, address_of(listener))
+        resources = replace(resources, settings=settings)
         built = build(resources, names)
-        return await serve(create_app(built, resources), built, settings, announce)
+
+        async def tell(address: str) -> None:
+            if announce is not None:
+                await announce(address, resources)
+
+        return await serve(create_app(built, resources), built, settings, tell, listener)
+
+
+async def check_partitions(settings: Settings, log: Log) -> None:
+    """Raises TopicMismatch when somebody set a number of partitions that the log's topics do not have, LogRefused when
+    there are no topics. Where nobody set it the log's own number counts; a log that is away is waited for by services."""
+    try:
+        found = {topic: await log.partitions(topic) for topic in Topic}
+    except Transient as error:
+        _log.warning("the log is away; starting all the same", error=str(error))
+        return
+    if "partitions" not in settings.model_fields_set:
+        return
+    for spec in topic_specs(settings.partitions):
+        if found[spec.topic] != spec.partitions:
+            raise TopicMismatch(partition_mismatch(spec, found[spec.topic]))
 
 
 def build(resources: Resources, names: Sequence[str]) -> list[Service]:

@@ -60,7 +60,8 @@ class LogRetention:
 
     async def _round(self, stopping: asyncio.Event) -> None:
         days = self.resources.settings.log_retention_days or _DEFAULT_DAYS
-        keep_from = await readable_from(self.resources.database, self.resources.settings.partitions)
+        partitions = await self.log.partitions(Topic.EVENTS)
+        keep_from = await readable_from(self.resources.database, partitions)
         while not stopping.is_set():
             trimmed = await self.log.trim(now_ms() - days * DAY_MS, keep_from, _STEP_RECORDS)
             if not trimmed and not await self.log.compact(_STEP_RECORDS):

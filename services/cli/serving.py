@@ -10,11 +10,13 @@ from rich.console import Console
 
 from migrations.running import migrate
 from services.cli import processes
-from services.cli.console import console
+from services.cli.console import as_typed_here, console
 from services.cli.database import opened_with_log
 from shared.auth.keys import KeyRequest, Keys
 from shared.auth.scopes import Scope
 from shared.contracts.topics import topic_specs
+from shared.db.port import Database
+from shared.service import Resources
 from shared.settings import Settings, load
 
 FIRST_TENANT = "demo"
@@ -34,10 +36,9 @@ def up() -> None:
     Brings the database up to date, creates the topics, and makes a first API key when there is none. Without any
     settings it needs no other server: SQLite keeps everything under .run/.
     """
-    settings = for_one_machine(load())
-    token = asyncio.run(prepare(settings))
-    out = console()
-    raise typer.Exit(processes.run(settings, tuple(processes.SERVICES), lambda url: _banner(out, settings, url, token)))
+    settings = load()
+    asyncio.run(prepare(settings))
+    raise typer.Exit(processes.run(settings, tuple(processes.SERVICES), for_one_machine, _announce))
 
 
 def ingest() -> None:
@@ -59,14 +60,12 @@ def _one_service(name: str) -> None:
     raise typer.Exit(processes.run(load(), [name]))
 
 
-def for_one_machine(settings: Settings) -> Settings:
-    """The settings of `up`: links lead to its own port and, in development, webhooks may go to this machine.
+def for_one_machine(settings: Settings, address: str) -> Settings:
+    """The settings of `up`: links lead to its own address and, in development, webhooks may go to this machine.
 
     Only what nobody has set is changed.
     """
-    ours: dict[str, object] = {}
-    if settings.http_port:
-        ours["public_url"] = f"http://{settings.http_host}:{settings.http_port}"
+    ours: dict[str, object] = {"public_url": address}
     if settings.environment == "development":
         ours["webhook_allow_private"] = True
     return settings.model_copy(
@@ -74,25 +73,34 @@ def for_one_machine(settings: Settings) -> Settings:
     )
 
 
-async def prepare(settings: Settings) -> str | None:
-    """Tables, topics and a first key; gives the key's text when it was just made, None when there was one.
-
-    Raises Permanent, DatabaseUnavailable, LogUnavailable.
-    """
+async def prepare(settings: Settings) -> None:
+    """Tables and topics. Raises Permanent, DatabaseUnavailable, LogUnavailable."""
     await migrate(settings.database_url)
-    async with opened_with_log(settings) as (database, log):
+    async with opened_with_log(settings) as (_, log):
         await log.ensure_topics(topic_specs(settings.partitions))
-        keys = Keys(database, settings.default_currency)
-        if any(key.revoked_ms is None for key in await keys.list()):
-            return None
-        made = await keys.create(KeyRequest(FIRST_TENANT, tuple(Scope), "made by jornada up"))
-    return made.token
+
+
+async def first_key(database: Database, settings: Settings) -> str | None:
+    """The text of a key with all scopes, just made; None when there is one that works. Raises DatabaseUnavailable.
+
+    For when everything else has come up: its text is shown only once, and a start that fails would lose it.
+    """
+    keys = Keys(database, settings.default_currency)
+    if any(key.revoked_ms is None for key in await keys.list()):
+        return None
+    return (await keys.create(KeyRequest(FIRST_TENANT, tuple(Scope), "made by jornada up"))).token
+
+
+async def _announce(url: str, resources: Resources) -> None:
+    token = await first_key(resources.database, resources.settings)
+    _banner(console(), resources.settings, url, token)
 
 
 def _banner(out: Console, settings: Settings, url: str, token: str | None) -> None:
     out.print(f"\n[bold green]Jornada is up[/] at [bold]{url}[/]   (documentation: {url}/docs)")
     if token is None:
-        out.print("API key    there is one already: `jornada keys list`; `jornada keys create --help` makes another")
+        known = "there is one already: `jornada keys list`; `jornada keys create --help` makes another"
+        out.print(f"API key    {as_typed_here(known)}", markup=False, soft_wrap=True)
     else:
         out.print(f"API key    [bold]{token}[/]   (tenant {FIRST_TENANT}, all scopes; shown only now)", soft_wrap=True)
     out.print(f"E-mails    {_mail(settings)}")

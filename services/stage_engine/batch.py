@@ -15,6 +15,7 @@ from itertools import accumulate
 import structlog
 
 from services.stage_engine.deciding import Decided, decide_events, decide_ticks
+from services.stage_engine.domain.state import CustomerState
 from services.stage_engine.phases import Phases
 from services.stage_engine.reading import Unreadable, read, traceparent_of
 from services.stage_engine.rulebook import RuleBook
@@ -90,7 +91,7 @@ class Batches:
             decided = decide_ticks(due, until_ms, loaded, self.rulebook.rules_of(versions))
             phases.end(Phase.DECIDE)
             after = replace(at, versions=versions, watermark_ms=max(at.watermark_ms, until_ms))
-            written = await write(transaction, claim, self._outcome(after, decided, loaded))
+            written = await write(transaction, claim, replace(self._outcome(after, decided, loaded), due=due))
             phases.end(Phase.WRITE)
         phases.end(Phase.COMMIT)
         return written
@@ -135,7 +136,7 @@ class Batches:
             unreadable=[each for each in read_ones if isinstance(each, Unreadable)],
         )
 
-    def _outcome(self, after: Progress, decided: Decided, loaded: dict[CustomerKey, customers.Loaded]) -> Outcome:
+    def _outcome(self, after: Progress, decided: Decided, loaded: dict[CustomerKey, CustomerState]) -> Outcome:
         rules_of = self.rulebook.rules_of(after.versions)
         return Outcome(after, decided, loaded, rules_of, self.settle_ms)
 

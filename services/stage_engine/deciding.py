@@ -20,7 +20,7 @@ from services.stage_engine.domain.event import Event, Tick
 from services.stage_engine.domain.lifecycle import Rules
 from services.stage_engine.domain.publishing import SNAPSHOT_EVENTS
 from services.stage_engine.domain.state import CustomerState
-from services.stage_engine.store.customers import CustomerKey, Loaded
+from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.history import Entry
 from shared.contracts.dead_letters import DeadLetterReason
 from shared.contracts.times import to_text
@@ -70,7 +70,10 @@ class Decided:
 
 
 def decide_events(
-    entries: Sequence[Entry], traces: Mapping[int, str | None], loaded: Mapping[CustomerKey, Loaded], rules_of: RulesOf
+    entries: Sequence[Entry],
+    traces: Mapping[int, str | None],
+    loaded: Mapping[CustomerKey, CustomerState],
+    rules_of: RulesOf,
 ) -> Decided:
     """Apply events in log order; `traces` maps offsets to trace parents."""
     decided = Decided()
@@ -90,24 +93,23 @@ def decide_events(
 
 
 def decide_ticks(
-    customers: Iterable[CustomerKey], until_ms: int, loaded: Mapping[CustomerKey, Loaded], rules_of: RulesOf
+    customers: Iterable[CustomerKey], until_ms: int, loaded: Mapping[CustomerKey, CustomerState], rules_of: RulesOf
 ) -> Decided:
     """Let ripe wake-ups of these customers go off."""
     decided = Decided()
     for customer in customers:
         if customer in loaded:
-            decision = advance(rules_of(customer.tenant), loaded[customer].state, Tick(*customer, until_ms))
+            decision = advance(rules_of(customer.tenant), loaded[customer], Tick(*customer, until_ms))
             assert isinstance(decision, Applied)
             decided.keep(customer, decision, None)
     return decided
 
 
-def _state(decided: Decided, loaded: Mapping[CustomerKey, Loaded], customer: CustomerKey) -> CustomerState:
+def _state(decided: Decided, loaded: Mapping[CustomerKey, CustomerState], customer: CustomerKey) -> CustomerState:
     state = decided.states.get(customer)
     if state is not None:
         return state
-    stored = loaded.get(customer)
-    return stored.state if stored else NEW_CUSTOMER
+    return loaded.get(customer, NEW_CUSTOMER)
 
 
 def _advance(rules: Rules, state: CustomerState, event: Event) -> Decision:

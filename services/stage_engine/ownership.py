@@ -25,7 +25,7 @@ from shared.log.port import Consumer, Fenced, Log, Producer, TopicPartition
 
 _LONG_SECONDS = 30.0
 # A transaction in the log costs it as much as dozens of records: snapshots wait a moment for each other.
-_SNAPSHOT_LINGER_SECONDS = 0.2
+_SNAPSHOT_LINGER_SECONDS = 0.5
 _log = structlog.get_logger(__name__)
 
 

@@ -12,7 +12,7 @@ from services.stage_engine.domain.publishing import publish_change, publish_cust
 from services.stage_engine.domain.state import CustomerState
 from services.stage_engine.reading import Unreadable
 from services.stage_engine.store import customers, dead_letters, history, outbox, progress
-from services.stage_engine.store.customers import CustomerKey, Loaded
+from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.dead_letters import DeadLetter
 from services.stage_engine.store.history import Entry
 from services.stage_engine.store.outbox import Outgoing, Waiting
@@ -32,10 +32,12 @@ class Outcome:
 
     after: Progress
     decided: Decided
-    loaded: Mapping[CustomerKey, Loaded]
+    loaded: Mapping[CustomerKey, CustomerState]
     rules_of: RulesOf
     settle_ms: int
     letters: Sequence[DeadLetter] = ()
+    due: Sequence[CustomerKey] = ()
+    """Customers whose timer has brought them here: it is written anew in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +61,23 @@ UNHEARD = Written(ripe_ms=0, unheard=True)
 
 
 async def write(transaction: Transaction, claim: Claim, outcome: Outcome) -> Written:
-    """Write all of it, the progress row last. Part of the transaction that locked it."""
+    """Write all of it, with the progress reached. Part of the transaction that locked it."""
     decided, partition = outcome.decided, claim.partition
     outgoing, kept = _outgoing(outcome)
     ripe = _changed_timers(outcome)
-    await customers.save_states(transaction, partition, decided.states)
-    await customers.save_stages(transaction, _stage_rows(decided))
-    await customers.save_timers(transaction, partition, ripe)
-    await customers.save_stage_changes(transaction, kept)
-    await customers.save_errors(transaction, decided.errors)
-    await dead_letters.add(transaction, outcome.letters)
     before = outcome.after.outbox_position
-    await outbox.add(transaction, partition, before, outgoing)
-    await progress.save(transaction, claim, replace(outcome.after, outbox_position=before + len(outgoing)))
+    after = replace(outcome.after, outbox_position=before + len(outgoing))
+    writes = (
+        customers.states_write(partition, decided.states),
+        customers.stages_write(_stage_rows(decided)),
+        *customers.timers_writes(partition, ripe),
+        customers.stage_changes_write(kept),
+        customers.errors_write(decided.errors),
+        dead_letters.add(outcome.letters),
+        outbox.add(partition, before, outgoing),
+        progress.save(claim, after),
+    )
+    await transaction.write_all(writes)
     transaction.after_commit(lambda: _count(outcome))
     armed = [ripe_ms for ripe_ms in ripe.values() if ripe_ms is not None]
     waiting = [
@@ -188,11 +194,12 @@ def _stage_rows(decided: Decided) -> list[Row]:
 
 
 def _changed_timers(outcome: Outcome) -> dict[CustomerKey, int | None]:
-    changed: dict[CustomerKey, int | None] = {}
+    """Timers that differ from those of the states before, which is what is stored."""
+    changed: dict[CustomerKey, int | None] = dict.fromkeys(outcome.due)
     for customer, state in outcome.decided.states.items():
-        before = outcome.loaded.get(customer)
-        ripe = ripe_ms(outcome.rules_of(customer.tenant), state, outcome.settle_ms)
-        if ripe != (before.ripe_ms if before else None):
+        rules, before = outcome.rules_of(customer.tenant), outcome.loaded.get(customer)
+        ripe = ripe_ms(rules, state, outcome.settle_ms)
+        if customer in changed or ripe != (ripe_ms(rules, before, outcome.settle_ms) if before else None):
             changed[customer] = ripe
     return changed
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from enum import Enum
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import CursorResult, Executable, Table
 
@@ -16,6 +17,30 @@ from shared.errors import Permanent, Transient
 
 Row = tuple[Any, ...]
 """Values in the order of the columns asked for."""
+
+
+class Action(Enum):
+    """What a set of rows is to do to a table."""
+
+    INSERT = "insert"
+    """All rows are new; a duplicate key is refused."""
+    INSERT_NEW = "insert_new"
+    """Rows whose key is there already are passed over."""
+    UPSERT = "upsert"
+    """By primary key, insert or replace the other columns given."""
+    UPDATE = "update"
+    """By primary key, replace the other columns given; a key that is not there does nothing."""
+    DELETE = "delete"
+    """Rows hold keys, in the columns given."""
+
+
+class Write(NamedTuple):
+    """Rows for one table. Each key may occur once among all writes to a table that are made together."""
+
+    action: Action
+    table: Table
+    columns: Sequence[str]
+    rows: Sequence[Row]
 
 
 class DatabaseUnavailable(Transient):
@@ -49,6 +74,10 @@ class Transaction(Protocol):
 
     async def upsert(self, table: Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
         """Insert or, by primary key, replace the other columns given. A key may occur once in `rows`."""
+        ...
+
+    async def write_all(self, writes: Sequence[Write]) -> None:
+        """Make several writes at once: a single statement where the database can. Their order is not defined."""
         ...
 
     async def select_many(

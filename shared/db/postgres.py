@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlch
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from shared.db.port import DatabaseConflict, DatabaseRefused, DatabaseUnavailable, Row
+from shared.db.port import DatabaseConflict, DatabaseRefused, DatabaseUnavailable, Row, Write
 from shared.db.transaction import CoreTransaction, joined, names, qualified
 
 _ARRAY_TYPES: tuple[tuple[type[Any], str], ...] = (
@@ -40,17 +40,37 @@ def _array_type(table: Table, column: str) -> str:
 class PostgresTransaction(CoreTransaction):
     """The primitives as single statements over arrays."""
 
+    async def write_all(self, writes: Sequence[Write]) -> None:
+        """One statement: every write but the last is a WITH query of it, so that all cost a single round trip."""
+        filled: list[str] = []
+        parameters: list[Any] = []
+        for write in writes:
+            statement = self._text(write)
+            for part, arrays in self._chunks(statement, write.table, write.columns, write.rows, len(parameters)):
+                filled.append(part)
+                parameters.extend(arrays)
+        if not filled:
+            return
+        *before, last = filled
+        named = ", ".join(f"w{number} AS ({part})" for number, part in enumerate(before))
+        await self._connection.exec_driver_sql(f"WITH {named} {last}" if named else last, tuple(parameters))
+
     def _chunks(
-        self, statement: str, table: Table, columns: Sequence[str], rows: Sequence[Row]
+        self, statement: str, table: Table, columns: Sequence[str], rows: Sequence[Row], taken: int = 0
     ) -> list[tuple[str, tuple[Any, ...]]]:
         if not rows:
             return []
-        arrays = ", ".join(f"${n}::{_array_type(table, name)}[]" for n, name in enumerate(columns, 1))
+        types = enumerate((_array_type(table, name) for name in columns), start=taken + 1)
+        arrays = ", ".join(f"${number}::{kind}[]" for number, kind in types)
         source = f"SELECT * FROM unnest({arrays}) AS given({names(columns)})"
         return [(statement.replace("{source}", source), tuple(map(list, zip(*rows, strict=True))))]
 
     def _select_text(self, table: Table, key: Sequence[str], columns: Sequence[str]) -> str:
         return f'SELECT {qualified("t", columns)} FROM ({{source}}) AS k JOIN "{table.name}" AS t ON {joined("t", "k", key)}'
+
+    def _update_text(self, table: Table, key: Sequence[str], columns: Sequence[str]) -> str:
+        changes = ", ".join(f'"{name}" = k."{name}"' for name in columns if name not in key)
+        return f'UPDATE "{table.name}" AS t SET {changes} FROM ({{source}}) AS k WHERE {joined("t", "k", key)}'
 
     def _delete_text(self, table: Table, key: Sequence[str]) -> str:
         return f'DELETE FROM "{table.name}" AS t USING ({{source}}) AS k WHERE {joined("t", "k", key)} RETURNING 1'

@@ -53,6 +53,10 @@ class SqliteTransaction(CoreTransaction):
         on = joined("t", "k", key)
         return f'{_keys(key)} SELECT {qualified("t", columns)} FROM k CROSS JOIN "{table.name}" AS t WHERE {on}'
 
+    def _update_text(self, table: Table, key: Sequence[str], columns: Sequence[str]) -> str:
+        changes = ", ".join(f'"{name}" = k."{name}"' for name in columns if name not in key)
+        return f'{_keys(columns)} UPDATE "{table.name}" SET {changes} FROM k WHERE {joined(table.name, "k", key)}'
+
     def _delete_text(self, table: Table, key: Sequence[str]) -> str:
         on = joined("t", "k", key)
         found = f'SELECT t.rowid FROM k CROSS JOIN "{table.name}" AS t WHERE {on}'

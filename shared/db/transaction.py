@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import CursorResult, Executable, Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.db.port import Row
+from shared.db.port import Action, Row, Write
 
 
 class CoreTransaction(ABC):
@@ -30,8 +30,27 @@ class CoreTransaction(ABC):
         for call in self._calls:
             call()
 
+    async def write_all(self, writes: Sequence[Write]) -> None:
+        for write in writes:
+            await self._write(self._text(write), write.table, write.columns, write.rows)
+
+    def _text(self, write: Write) -> str:
+        """The statement of one write, with `{source}` for its rows."""
+        key = [column.name for column in write.table.primary_key.columns]
+        head = f"{self._insert_head(write.table, write.columns)} {{source}}"
+        if write.action is Action.INSERT:
+            return head
+        if write.action is Action.INSERT_NEW:
+            return f"{head} ON CONFLICT DO NOTHING"
+        if write.action is Action.DELETE:
+            return self._delete_text(write.table, write.columns)
+        if write.action is Action.UPDATE:
+            return self._update_text(write.table, key, write.columns)
+        changes = ", ".join(f'"{name}" = excluded."{name}"' for name in write.columns if name not in key)
+        return f"{head} ON CONFLICT ({_names(key)}) " + (f"DO UPDATE SET {changes}" if changes else "DO NOTHING")
+
     async def insert(self, table: Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        await self._write(f"{self._insert_head(table, columns)} {{source}}", table, columns, rows)
+        await self.write_all([Write(Action.INSERT, table, columns, rows)])
 
     async def insert_new(
         self, table: Table, columns: Sequence[str], rows: Sequence[Row], returning: Sequence[str]
@@ -42,11 +61,7 @@ class CoreTransaction(ABC):
         return await self._write(statement, table, columns, rows, fetch=True)
 
     async def upsert(self, table: Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        key = [column.name for column in table.primary_key.columns]
-        changes = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in key)
-        action = f"DO UPDATE SET {changes}" if changes else "DO NOTHING"
-        statement = f"{self._insert_head(table, columns)} {{source}} ON CONFLICT ({_names(key)}) {action}"
-        await self._write(statement, table, columns, rows)
+        await self.write_all([Write(Action.UPSERT, table, columns, rows)])
 
     async def select_many(
         self, table: Table, key: Sequence[str], keys: Sequence[Row], columns: Sequence[str]
@@ -80,6 +95,10 @@ class CoreTransaction(ABC):
     @abstractmethod
     def _select_text(self, table: Table, key: Sequence[str], columns: Sequence[str]) -> str:
         """SELECT of `columns` joined to the keys in `{source}`."""
+
+    @abstractmethod
+    def _update_text(self, table: Table, key: Sequence[str], columns: Sequence[str]) -> str:
+        """UPDATE of the rows named by the key columns in `{source}` to its other columns."""
 
     @abstractmethod
     def _delete_text(self, table: Table, key: Sequence[str]) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from statistics import median
 
 import httpx2
 import msgspec
+from aiokafka import AIOKafkaConsumer
 from standardwebhooks import Webhook
 
+from shared.contracts.topics import Topic
 from tests.benchmarks.cluster import Cluster
 from tests.benchmarks.report import Line, step
 
@@ -41,7 +44,7 @@ class Receiver:
         lines = head.decode().split("\r\n")[1:]
         given = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines if line)}
         body = await reader.readexactly(int(given["content-length"]))
-        now = time.perf_counter()
+        now = time.time()
         try:
             Webhook(self.secret).verify(body, given)
         except Exception:  # whatever is wrong with it, it is no verified webhook
@@ -73,8 +76,8 @@ async def measure(cluster: Cluster) -> list[Line]:
             each.mark()
         before = cluster.server_cpu()
         posted = await _post_steadily(client, ingest.url, "timed", _SECONDS)
-    deadline = time.perf_counter() + 20
-    while not posted.keys() <= receiver.came.keys() and time.perf_counter() < deadline:
+    deadline = time.time() + 20
+    while not posted.keys() <= receiver.came.keys() and time.time() < deadline:
         await asyncio.sleep(0.05)
     server.close()
     after = cluster.server_cpu()
@@ -83,9 +86,37 @@ async def measure(cluster: Cluster) -> list[Line]:
     cpu = ", ".join(f"{name} {seconds / len(posted) * 1e6:.0f}" for name, seconds in used.items())
     growth = [(each.rss() - before) / 2**20 for each, before in zip((ingest, engine, notifier), memory, strict=True)]
     largest = max(each.peak_rss for each in (ingest, engine, notifier)) / 2**20
+    legs = await _legs(cluster, posted, receiver)
     cluster.stop([ingest, engine, notifier])
     waits = sorted(receiver.came[customer] - at for customer, at in posted.items() if customer in receiver.came)
-    return [*_waits(len(posted), waits, receiver.refused, cpu), *_memory(growth, largest)]
+    return [*_waits(len(posted), waits, receiver.refused, cpu), *legs, *_memory(growth, largest)]
+
+
+async def _legs(cluster: Cluster, posted: dict[str, float], receiver: Receiver) -> list[Line]:
+    """Where the time goes, by the arrival times of the two topics in between."""
+    events = await _arrivals(cluster, Topic.EVENTS)
+    changes = await _arrivals(cluster, Topic.STAGE_CHANGED)
+    whole = [each for each in posted if each in events and each in changes and each in receiver.came]
+    legs = {
+        "post → events topic": [events[each] - posted[each] for each in whole],
+        "events topic → stage-changed topic": [changes[each] - events[each] for each in whole],
+        "stage-changed topic → webhook": [receiver.came[each] - changes[each] for each in whole],
+    }
+    return [Line(f"  {name}, p50", f"{median(values) * 1000:.0f} ms") for name, values in legs.items() if values]
+
+
+async def _arrivals(cluster: Cluster, topic: Topic) -> dict[str, float]:
+    """When the last record about each customer came to a topic, in seconds since 1970."""
+    found: dict[str, float] = {}
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=cluster.settings.kafka_bootstrap, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        while batch := await consumer.getmany(timeout_ms=1_500):
+            for record in (record for records in batch.values() for record in records):
+                found[record.key.decode().partition(":")[2]] = record.timestamp / 1000
+    finally:
+        await consumer.stop()
+    return found
 
 
 def _waits(posted: int, waits: list[float], refused: int, cpu: str) -> list[Line]:
@@ -109,10 +140,10 @@ def _memory(growth: list[float], largest: float) -> list[Line]:
 async def _post_steadily(client: httpx2.AsyncClient, url: str, name: str, seconds: int) -> dict[str, float]:
     """Open loop: events leave on schedule whether or not earlier ones were answered. Gives when each was sent."""
     sent: dict[str, float] = {}
-    started = time.perf_counter()
+    started = time.time()
     async with asyncio.TaskGroup() as group:
         for number in range(_RATE * seconds):
-            await asyncio.sleep(max(0.0, started + number / _RATE - time.perf_counter()))
+            await asyncio.sleep(max(0.0, started + number / _RATE - time.time()))
             customer = f"{name}-{number}"
             group.create_task(_post(client, url, customer, sent))
     return sent
@@ -120,6 +151,6 @@ async def _post_steadily(client: httpx2.AsyncClient, url: str, name: str, second
 
 async def _post(client: httpx2.AsyncClient, url: str, customer: str, sent: dict[str, float]) -> None:
     event = {"id": f"signup-{customer}", "type": "signup", "customer_id": customer, "data": {"name": "Ana"}}
-    sent[customer] = time.perf_counter()
+    sent[customer] = time.time()
     answer = await client.post(f"{url}/v1/events", json=event)
     answer.raise_for_status()

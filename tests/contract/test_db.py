@@ -29,11 +29,13 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from shared.db.connect import connect
 from shared.db.port import (
+    Action,
     Database,
     DatabaseConflict,
     DatabaseRefused,
     DatabaseUnavailable,
     Row,
+    Write,
 )
 from shared.errors import Permanent
 from tests.contract.conftest import SQL, where_is
@@ -389,3 +391,32 @@ async def test_a_new_file_can_be_opened_by_many_processes_at_once(tmp_path: Path
 async def _insert_one(database: Database) -> None:
     async with database.transaction() as transaction:
         await transaction.execute(text("INSERT INTO t VALUES (1)"))
+
+
+async def test_several_writes_at_once_are_all_made(database: Database) -> None:
+    await fill(database, [row(1), row(2), row(3)])
+    named = ("tenant", "number", "at_ms", "name")
+    async with database.transaction() as transaction:
+        await transaction.write_all(
+            [
+                Write(Action.INSERT, things, ALL, [row(4)]),
+                Write(Action.UPSERT, things, named, [("shop", 1, 7, "upserted"), ("shop", 5, 8, "inserted")]),
+                Write(Action.UPDATE, things, ("tenant", "number", "name"), [("shop", 2, "updated"), ("none", 2, "no")]),
+                Write(Action.DELETE, things, KEY, [("shop", 3), ("none", 3)]),
+                Write(Action.INSERT_NEW, things, ALL, []),
+            ]
+        )
+        await transaction.write_all([Write(Action.INSERT_NEW, things, ALL, [row(4, name="again"), row(6)])])
+        await transaction.write_all([])
+    found = [(number, name) for _, number, _, _, name, *_ in await all_rows(database)]
+    assert found == [(1, "upserted"), (2, "updated"), (4, "n"), (5, "inserted"), (6, "n")]
+
+
+async def test_of_several_writes_a_refused_one_undoes_all(database: Database) -> None:
+    await fill(database, [row(1)])
+    with pytest.raises(DatabaseRefused):
+        async with database.transaction() as transaction:
+            await transaction.write_all(
+                [Write(Action.INSERT, things, ALL, [row(2)]), Write(Action.INSERT, things, ALL, [row(1)])]
+            )
+    assert await all_rows(database) == [row(1)]

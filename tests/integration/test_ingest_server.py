@@ -14,7 +14,7 @@ from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel
 
 from shared.db.port import Database
-from shared.errors import Permanent
+from shared.errors import Permanent, Transient
 from shared.http.app import create_app
 from shared.http.server import Process, ServiceFailed, running, serve
 from shared.service import Check, Resources
@@ -136,6 +136,60 @@ async def test_failing_service_ends_the_process_with_code_1(worker: Worker, app:
     worker.error = ValueError("no more")
     worker.may_end.set()
     assert await serve(app, [worker], _SETTINGS) == 1
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+async def test_what_somebody_must_change_ends_the_process_with_its_message_and_no_traceback(
+    worker: Worker, app: FastAPI, grouped: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging(_SETTINGS)
+    refusal = Permanent("mend the file")
+    worker.error = ExceptionGroup("tasks", [refusal]) if grouped else refusal
+    worker.check = Check("thing", False, "starting")
+    worker.may_end.set()
+    announced: list[str] = []
+
+    async def announce(address: str) -> None:
+        announced.append(address)
+
+    with pytest.raises(Permanent, match="mend the file"):
+        await serve(app, [worker], _SETTINGS, announce)
+    assert announced == []
+    assert "Traceback" not in capsys.readouterr().err
+
+
+async def test_an_address_is_announced_once_services_are_ready(worker: Worker, app: FastAPI) -> None:
+    worker.check = Check("thing", False, "starting")
+    announced: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def announce(address: str) -> None:
+        announced.set_result(address)
+
+    serving = asyncio.create_task(serve(app, [worker], _SETTINGS, announce))
+    await worker.started.wait()
+    assert not announced.done()
+    worker.check = Check("thing", True)
+    async with client(await announced) as asking:
+        assert (await asking.get("/livez")).status_code == 200
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await serving == 0
+
+
+async def test_an_announcement_that_fails_ends_the_process_in_order(worker: Worker, app: FastAPI) -> None:
+    async def announce(_address: str) -> None:
+        raise Transient("the database is away")
+
+    with pytest.raises(Transient):
+        await serve(app, [worker], _SETTINGS, announce)
+    assert worker.finished
+
+
+@pytest.mark.parametrize(("host", "dialled"), [("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "127.0.0.1")])
+async def test_the_address_given_can_be_dialled(worker: Worker, app: FastAPI, host: str, dialled: str) -> None:
+    async with running(app, [worker], Settings(http_host=host, http_port=0)) as address, client(address) as asking:
+        assert address.startswith(f"http://{dialled}:")
+        assert not address.endswith(":0")
+        assert (await asking.get("/livez")).status_code == 200
 
 
 async def test_stuck_service_ends_the_process_with_code_1(worker: Worker, app: FastAPI) -> None:

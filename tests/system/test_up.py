@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import re
 import signal
 import socket
@@ -10,9 +12,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from services.stage_engine.definitions.definition import SHIPPED
 from tests.conftest import wait_until
 from tests.system.commands import JORNADA, ended_by, finished, read_until, running
 
+CARE = SHIPPED / "customer_care.yaml"
 PURCHASE = {
     "id": "order-1001-paid",
     "type": "purchase",
@@ -78,6 +82,48 @@ def test_a_port_that_is_taken_is_one_clear_message(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "JORNADA_HTTP_PORT" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_start_that_fails_neither_makes_a_key_nor_says_that_it_is_up(tmp_path: Path) -> None:
+    care = tmp_path / "care.yaml"
+    care.write_text(CARE.read_text())
+    chosen = {"lifecycles": f"ecommerce,{care}", "http_port": "0"}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused = finished([*JORNADA, "up"], tmp_path, timeout_seconds=60, **chosen | {"http_port": port})
+        assert refused.returncode == 1
+    with running([*JORNADA, "up"], tmp_path, **chosen) as process:
+        url_and_key(read_until(process, "Ctrl-C"))
+        assert ended_by(process, signal.SIGTERM) == 0
+    assert "alembic" not in (tmp_path / "stderr.txt").read_text()
+    care.write_text(CARE.read_text() + "# changed\n")
+    changed = finished([*JORNADA, "up"], tmp_path, timeout_seconds=60, **chosen)
+    assert changed.returncode == 1
+    assert "error: " in changed.stderr
+    assert "Restore the file" in changed.stderr
+    assert "Traceback" not in changed.stderr
+    assert "is up" not in changed.stdout
+    listed = finished([*JORNADA, "keys", "list"], tmp_path, timeout_seconds=60, **chosen)
+    assert listed.stdout.count("made by jornada up") == 1, listed.stdout
+
+
+def test_links_lead_to_the_port_that_was_free_also_when_all_addresses_are_listened_on(tmp_path: Path) -> None:
+    with running([*JORNADA, "up"], tmp_path, http_port="0", http_host="0.0.0.0") as process:
+        url, key = url_and_key(read_until(process, "Ctrl-C"))
+        assert re.fullmatch(r"http://127\.0\.0\.1:[1-9]\d+", url)
+        event = {
+            "type": "signup",
+            "customer_id": "c-42",
+            "data": {"name": "Ana", "email": "ana@example.com", "consent": {"email": True}},
+        }
+        headers = {"Authorization": f"Bearer {key}"}
+        assert httpx2.post(f"{url}/v1/events", json=event, headers=headers, trust_env=False).status_code == 202
+        outbox = tmp_path / ".run" / "outbox"
+        wait_until(lambda: any(outbox.glob("*.eml")), 20, what="the welcome")
+        (letter,) = outbox.glob("*.eml")
+        read = email.message_from_bytes(letter.read_bytes(), policy=email.policy.default)
+        assert read["List-Unsubscribe"].startswith(f"<{url}/v1/unsubscribe/")
+        assert ended_by(process, signal.SIGTERM) == 0
 
 
 def test_a_repaired_dead_letter_is_applied_once(tmp_path: Path) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from ruamel.yaml import YAML
+
+from shared.settings import PREFIX, Settings, load
 
 PROJECT_ROOT = Path(__file__).parents[2]
 DOCKERFILE = PROJECT_ROOT / "deploy" / "Dockerfile"
@@ -57,6 +61,16 @@ def services() -> dict[str, Any]:
     loaded = YAML(typ="safe").load(COMPOSE_FILE)
     assert set(loaded["volumes"]) == {"kafka-data", "postgres-data"}
     return dict(loaded["services"])
+
+
+def _in_force(service: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings that a service of the compose file gets on a machine that sets nothing itself."""
+    for name in [name for name in os.environ if name.upper().startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+    for name, value in service["environment"].items():
+        assert isinstance(value, str), f"{name} must be text"
+        monkeypatch.setenv(name, re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value))
+    return load()
 
 
 def test_dockerfile_has_only_known_instructions(dockerfile: list[Instruction]) -> None:
@@ -144,6 +158,39 @@ def test_services_wait_for_schema_and_topics_and_listen_where_their_port_leads(s
         assert {"kafka", "postgres", "migrate", "topics"} <= set(service["depends_on"])
         assert service["environment"]["JORNADA_HTTP_PORT"] == port
         assert [published.rsplit(":", 1)[1] for published in service["ports"]] == [port]
+
+
+def test_settings_of_every_service_are_accepted_and_fit_the_compose_file(
+    services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, service in services.items():
+        if "build" not in service:
+            continue
+        settings = _in_force(service, monkeypatch)
+        assert settings.log == "kafka", name
+        assert settings.kafka_bootstrap.partition(":")[0] in services
+        assert urlsplit(settings.database_url).hostname in services
+        assert (settings.delivery, settings.smtp_url) == ("live", "smtp://mailpit:1025")
+        published = services["notifier"]["ports"][0].rsplit(":", 1)[0]
+        assert settings.public_url == f"http://{published}"
+
+
+def test_whatever_looks_at_the_schema_waits_until_it_is_there(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        if "build" in service and name != "migrate":
+            assert service["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}, name
+
+
+def test_image_keeps_its_data_in_a_volume_of_its_user_and_runs_everything_by_default(
+    dockerfile: list[Instruction],
+) -> None:
+    final = _stages(dockerfile)[-1]
+    (volumes,) = [json.loads(each.text) for each in final if each.name == "VOLUME"]
+    (workdir,) = [each.text for each in final if each.name == "WORKDIR"]
+    database = urlsplit(Settings.model_fields["database_url"].default).path.removeprefix("/")
+    assert [str(Path(workdir, database).parent)] == volumes
+    assert any(f"--owner=jornada {volumes[0]}" in each.text for each in final if each.name == "RUN")
+    assert [json.loads(each.text) for each in final if each.name == "CMD"] == [["up"]]
 
 
 def test_volumes_that_are_mounted_are_declared(services: dict[str, Any]) -> None:

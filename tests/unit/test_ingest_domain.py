@@ -69,6 +69,19 @@ def test_white_space_between_parts_is_dropped_and_inside_texts_kept() -> None:
     assert accepted(take(LIVE_ONLY, item)).value.endswith(b'"data":{"text":"a  b\\n"}}')
 
 
+@pytest.mark.parametrize(
+    ("currency", "amount", "advised"),
+    [("BRL", "12.505", "129.90"), ("JPY", "12.5", "130"), ("KWD", "1.0001", "129.900")],
+)
+def test_too_many_decimals_are_laid_to_the_amount_with_an_example(currency: str, amount: str, advised: str) -> None:
+    outcome = purchase_data(amount=amount, currency=currency)
+    assert isinstance(outcome, Refused)
+    (error,) = outcome.errors
+    assert error.pointer == "/data/amount"
+    assert "decimal places" in error.detail
+    assert error.advice == f'write an amount in {currency} like "{advised}"'
+
+
 def test_left_out_time_is_the_servers() -> None:
     event = decode(accepted(purchase(time=None)).value)
     assert (event.time_ms, event.servertime) == (NOW_MS, True)
@@ -190,16 +203,16 @@ def test_backfill_needs_id_and_time(name: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "pointer"),
     [
-        ({"amount": "12.345"}, "/data"),
+        ({"amount": "12.345"}, "/data/amount"),
         ({"amount": "1.0", "currency": "JPY"}, None),
-        ({"amount": "1.5", "currency": "JPY"}, "/data"),
+        ({"amount": "1.5", "currency": "JPY"}, "/data/amount"),
         ({"amount": "1.505", "currency": "KWD"}, None),
         ({"amount": "-1"}, "/data/amount"),
         ({"amount": "a lot"}, "/data/amount"),
         ({"amount": "NaN"}, "/data/amount"),
-        ({"amount": "1e999999"}, "/data"),
-        ({"amount": "99999999999999999999"}, "/data"),
-        ({"currency": "XXX"}, "/data"),
+        ({"amount": "1e999999"}, "/data/amount"),
+        ({"amount": "99999999999999999999"}, "/data/amount"),
+        ({"currency": "XXX"}, "/data/currency"),
         ({"currency": "brl"}, "/data/currency"),
         ({"ammount": "1"}, "/data/ammount"),
         ({"items": [{"sku": "A", "quantity": 0}]}, "/data/items/0/quantity"),

@@ -17,13 +17,12 @@ from services.cli.console import console
 from services.cli.demo import story
 from services.cli.demo.shop import Addresses
 from services.cli.demo.telling import Stage, tell
-from services.cli.processes import SERVICES, open_resources
-from services.cli.serving import prepare
+from services.cli.processes import SERVICES, open_resources, start_logging
+from services.cli.serving import first_key, prepare
 from shared.errors import Permanent
 from shared.http.app import create_app
 from shared.http.server import running
 from shared.settings import Settings
-from shared.telemetry.logging import configure_logging
 
 DATABASE_FILE = "jornada.db"
 SETTLE_SECONDS = 2.0
@@ -84,15 +83,16 @@ def _free_port() -> int:
 
 
 async def _run(out: Console, settings: Settings, patience_seconds: float) -> list[str]:
-    configure_logging(settings)
+    start_logging(settings)
     out.print("[bold]Jornada[/]: ingest, stage engine and notifier in one process, on SQLite")
-    token = await prepare(settings)
-    assert token is not None
+    await prepare(settings)
     async with AsyncExitStack() as stack:
         resources = await open_resources(settings, stack)
         built = [build(resources) for build in SERVICES.values()]
         url = await stack.enter_async_context(running(create_app(built, resources), built, settings))
         out.print(f"serving at {url}")
+        token = await first_key(resources.database, settings)
+        assert token is not None
         return await tell(
             out, story.STORY, Stage(Addresses(url, url, url), token, settings.outbox_dir, patience_seconds)
         )

@@ -13,6 +13,7 @@ from services.cli.database import revision
 from services.cli.doctor.configured import shown
 from services.cli.doctor.finding import Finding
 from services.cli.processes import open_resources
+from services.cli.triggers import check_triggers
 from services.notifier.definitions.load import load as load_campaigns
 from services.notifier.main import read_letters
 from services.stage_engine.definitions.definition import load_definition, shipped_or_path
@@ -93,9 +94,10 @@ def lifecycles(settings: Settings) -> Finding:
 
 
 def campaigns(settings: Settings) -> Finding:
-    """Whether the campaigns and their templates can be read."""
+    """Whether the campaigns and their templates can be read, and wait for stages that there are."""
     try:
         read = load_campaigns(settings.campaigns_dir, read_letters(settings))
+        check_triggers(settings)
     except Permanent as error:
         return Finding("campaigns", False, str(error), "mend the file, or JORNADA_CAMPAIGNS_DIR")
     return Finding("campaigns", bool(read), _names(sorted(read)), "JORNADA_CAMPAIGNS_DIR holds no *.yaml")

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from services.cli.console import console
+from services.cli.console import as_typed_here, console
 from services.cli.doctor.answers import answers
 from services.cli.doctor.configured import Configured, configured, here, sending
 from services.cli.doctor.finding import Finding
@@ -42,6 +42,6 @@ def _show_settings(out: Console, found: list[Configured]) -> None:
 
 def _show(out: Console, finding: Finding) -> None:
     mark = Text("ok      ", "green") if finding.ok else Text("failed  ", "bold red")
-    out.print(mark + Text(f"{finding.name:<18} {finding.detail}"), soft_wrap=True)
+    out.print(mark + Text(f"{finding.name:<18} {as_typed_here(finding.detail)}"), soft_wrap=True)
     if not finding.ok:
-        out.print(Text(f"{'':<8}{'':<18} → {finding.advice}", "yellow"), soft_wrap=True)
+        out.print(Text(f"{'':<8}{'':<18} → {as_typed_here(finding.advice)}", "yellow"), soft_wrap=True)

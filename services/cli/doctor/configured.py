@@ -9,6 +9,8 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from services.cli.doctor.finding import Finding
+from services.cli.serving import for_one_machine
+from shared.http.server import url_for
 from shared.settings import PREFIX, Settings
 
 _HIDDEN = "***"
@@ -52,8 +54,9 @@ def here() -> Mapping[str, str]:
 
 
 def sending(settings: Settings) -> list[Finding]:
-    """Whether the notifier's settings fit together."""
-    return [_delivery(settings), _links(settings), _webhooks(settings)]
+    """Whether the notifier's settings fit together. Where `jornada up` changes one for one machine, it is said."""
+    up = for_one_machine(settings, url_for(settings.http_host, settings.http_port or "<free port>"))
+    return [_delivery(settings), _links(settings, up), _webhooks(settings, up)]
 
 
 def _delivery(settings: Settings) -> Finding:
@@ -66,16 +69,18 @@ def _delivery(settings: Settings) -> Finding:
     return Finding("delivery", True, "live: everybody with consent and an address is written to")
 
 
-def _links(settings: Settings) -> Finding:
+def _links(settings: Settings, up: Settings) -> Finding:
     private = _is_private(settings.public_url)
     advice = "set JORNADA_PUBLIC_URL to how customers' browsers reach the notifier"
     ok = not (private and (settings.environment == "production" or settings.delivery == "live"))
-    return Finding("unsubscribe links", ok, f"lead to {settings.public_url}", advice)
+    differs = f"; those of `jornada up` to {up.public_url}" if up.public_url != settings.public_url else ""
+    return Finding("unsubscribe links", ok, f"lead to {settings.public_url}{differs}", advice)
 
 
-def _webhooks(settings: Settings) -> Finding:
+def _webhooks(settings: Settings, up: Settings) -> Finding:
     if not settings.webhook_allow_private:
-        return Finding("webhooks", True, "go to public addresses only")
+        differs = "; those of `jornada up` to this machine and private addresses too, because this is development"
+        return Finding("webhooks", True, f"go to public addresses only{differs if up.webhook_allow_private else ''}")
     advice = "unset JORNADA_WEBHOOK_ALLOW_PRIVATE: a subscriber could make it call your own machines"
     return Finding("webhooks", settings.environment != "production", "may go to loopback and private addresses", advice)
 

@@ -9,8 +9,9 @@ import msgspec
 from pydantic import ValidationError
 
 from services.ingest.domain.outcome import Reason, Refused, malformed, refused
-from shared.contracts.events import PAYLOADS, Payload
+from shared.contracts.events import PAYLOADS, Payload, Priced, SurveyResponse
 from shared.contracts.field_errors import FieldError, field_errors
+from shared.contracts.money import MINOR_UNIT_EXPONENT
 
 MAX_DEPTH: Final = 20
 """Levels of objects and lists in a whole event; the event is level 1, its data level 2."""
@@ -42,7 +43,7 @@ def check_data(event_type: str, data: bytes) -> Refused | None:
     if b"\\u0000" in data and _has_nul(decoded):
         return refused(Reason.PAYLOAD, "/data", "a text contains the character U+0000", "leave it out")
     model = PAYLOADS.get(event_type)
-    return _check_model(model, data) if model else None
+    return _check_model(model, data, decoded) if model else None
 
 
 def too_deep() -> Refused:
@@ -50,14 +51,33 @@ def too_deep() -> Refused:
     return refused(Reason.TOO_DEEP, "/data", f"it has more than {MAX_DEPTH} levels", "flatten it")
 
 
-def _check_model(model: type[Payload], data: bytes) -> Refused | None:
+def _check_model(model: type[Payload], data: bytes, decoded: dict[str, Any]) -> Refused | None:
     try:
         model.model_validate_json(data)
     except ValidationError as error:
-        return Refused(Reason.PAYLOAD, field_errors(error, model, "data"))
+        found = field_errors(error, model, "data")
+        return Refused(Reason.PAYLOAD, tuple(_narrowed(one, model, decoded) for one in found))
     except DecimalException:
         return Refused(Reason.PAYLOAD, (FieldError("/data", "an amount is out of range", 'write it like "129.90"'),))
     return None
+
+
+def _narrowed(error: FieldError, model: type[Payload], decoded: dict[str, Any]) -> FieldError:
+    """An error of the data as a whole is laid to the field that most likely has to change."""
+    if error.pointer != "/data":
+        return error
+    if issubclass(model, Priced):
+        return _narrowed_price(error, str(decoded.get("currency")))
+    if issubclass(model, SurveyResponse):
+        return FieldError("/data/score", error.detail, "write the score on the scale of its kind")
+    return error
+
+
+def _narrowed_price(error: FieldError, currency: str) -> FieldError:
+    exponent = MINOR_UNIT_EXPONENT.get(currency)
+    if exponent is None:
+        return FieldError("/data/currency", error.detail, "write an ISO 4217 code such as BRL")
+    return FieldError("/data/amount", error.detail, f'write an amount in {currency} like "{129.9:.{exponent}f}"')
 
 
 def _no_object(error: msgspec.ValidationError) -> Refused:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,47 +19,65 @@ from shared.errors import Permanent
 
 SHIPPED: Final = Path(__file__).parent.parent / "campaigns"
 _MAX_BYTES: Final = 256 * 1024
+_QUOTE_HINT: Final = "; in flow style, quote what holds a comma or bracket"
 
 
 class CampaignError(Permanent):
     """A campaign file is wrong; the message lists every problem with its place."""
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A campaign file that is right in itself, with the places of what it says."""
+
+    file: str
+    shape: CampaignFile
+    campaign: Campaign
+    tree: Any
+
+    def place(self, *path: str | int) -> str:
+        """`file:line:column` of what stands at a path of keys and indexes."""
+        line, column = _position(self.tree, path)
+        return f"{self.file}:{line}:{column}"
+
+
 def load(folder: Path | None, letters: Letters) -> dict[str, Campaign]:
     """All campaigns of a folder (None: the shipped ones), by key. Raises CampaignError."""
+    sources = read(folder)
+    if problems := [one for source in sources for one in _missing_templates(source, letters)]:
+        raise CampaignError("\n".join(problems))
+    return {source.campaign.key: source.campaign for source in sources}
+
+
+def read(folder: Path | None) -> list[Source]:
+    """The same without a look at templates, in the order of file names. Raises CampaignError."""
     problems: list[str] = []
-    campaigns: dict[str, Campaign] = {}
+    sources: dict[str, Source] = {}
     for path in sorted((folder or SHIPPED).glob("*.yaml")):
         try:
-            campaign = parse(path.read_bytes(), path.name)
+            source = read_source(path.read_bytes(), path.name)
         except CampaignError as error:
             problems.append(str(error))
             continue
-        if campaign.key in campaigns:
-            problems.append(f"{path.name}: another file has the key {campaign.key!r} too; keys are unique")
-        campaigns[campaign.key] = campaign
-        problems += _missing_templates(path.name, campaign, letters)
+        if source.campaign.key in sources:
+            problems.append(f"{path.name}: another file has the key {source.campaign.key!r} too; keys are unique")
+        sources[source.campaign.key] = source
     if problems:
         raise CampaignError("\n".join(problems))
-    return campaigns
+    return list(sources.values())
 
 
 def parse(source: bytes, name: str) -> Campaign:
     """One campaign. Raises CampaignError."""
-    if len(source) > _MAX_BYTES:
-        raise CampaignError(f"{name}: the file has more than {_MAX_BYTES} bytes")
+    return read_source(source, name).campaign
+
+
+def read_source(source: bytes, name: str) -> Source:
+    """One campaign, with its places. Raises CampaignError."""
+    tree = _tree(source, name)
     try:
-        tree = YAML(typ="rt", pure=True).load(io.BytesIO(source))
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"{mark.line + 1}:{mark.column + 1}" if mark else "1:1"
-        raise CampaignError(
-            f"{name}:{place}: {error.problem}; in flow style, quote what holds a comma or bracket"
-        ) from None
-    except (ValueError, UnicodeError) as error:
-        raise CampaignError(f"{name}:1:1: this is no YAML: {error}") from None
-    try:
-        return CampaignFile.model_validate(tree).build()
+        shape = CampaignFile.model_validate(tree)
+        return Source(name, shape, shape.build(), tree)
     except ValidationError as error:
         raise CampaignError("\n".join(_explain(name, tree, one) for one in error.errors())) from None
     except ValueError as error:
@@ -66,11 +85,26 @@ def parse(source: bytes, name: str) -> Campaign:
         raise CampaignError(f"{name}:{line}:{column}: {error}") from None
 
 
-def _missing_templates(name: str, campaign: Campaign, letters: Letters) -> Iterable[str]:
+def _tree(source: bytes, name: str) -> Any:
+    if len(source) > _MAX_BYTES:
+        raise CampaignError(f"{name}: the file has more than {_MAX_BYTES} bytes")
+    try:
+        return YAML(typ="rt", pure=True).load(io.BytesIO(source))
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{mark.line + 1}:{mark.column + 1}" if mark else "1:1"
+        hint = _QUOTE_HINT if "flow" in str(error.context) else ""
+        raise CampaignError(f"{name}:{place}: {error.problem}{hint}") from None
+    except (ValueError, UnicodeError) as error:
+        raise CampaignError(f"{name}:1:1: this is no YAML: {error}") from None
+
+
+def _missing_templates(source: Source, letters: Letters) -> Iterable[str]:
     known = letters.names()
-    for step in campaign.steps:
+    for step in source.campaign.steps:
         if step.template not in known:
-            yield f"{name}: step {step.key!r} names the template {step.template!r}; there are {', '.join(sorted(known))}"
+            named = f"step {step.key!r} names the template {step.template!r}"
+            yield f"{source.file}: {named}; there are {', '.join(sorted(known))}"
 
 
 def _explain(name: str, tree: Any, problem: Any) -> str:

@@ -20,18 +20,18 @@ from services.notifier.domain.campaign import (
 )
 from shared.contracts.times import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 
-_UNITS = {"s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
-_DURATION = re.compile(r"(\d{1,6})(s|m|h|d)")
+_UNITS = {"s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS, "w": 7 * DAY_MS}
+_DURATION = re.compile(r"([0-9]{1,6})(s|m|h|d|w)")
 _MAX_DELAY_MS = 366 * DAY_MS
 
 
 def parse_duration(text: object) -> int:
-    """Milliseconds of `0`, `30s`, `5m`, `48h` or `7d`. Raises ValueError that says what to write."""
+    """Milliseconds of `0`, `30s`, `5m`, `48h`, `7d` or `2w`. Raises ValueError that says what to write."""
     if text == 0 or text == "0":
         return 0
     found = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if found is None:
-        raise ValueError(f"{text!r} is no duration: write 0, 30s, 5m, 48h or 7d")
+        raise ValueError(f"{text!r} is no duration: write 0, 30s, 5m, 48h, 7d or 2w")
     length = int(found[1]) * _UNITS[found[2]]
     if length > _MAX_DELAY_MS:
         raise ValueError(f"{text} is longer than a year")

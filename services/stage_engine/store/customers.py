@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from services.stage_engine.domain.decision import EvaluationError
 from services.stage_engine.domain.state import CustomerState, decode_state, encode_state
 from services.stage_engine.store import tables
-from shared.db.port import Row, Transaction
+from shared.db.port import Action, Row, Transaction, Write
 
 _KEY = ("tenant", "customer_id")
 
@@ -23,39 +23,31 @@ class CustomerKey(NamedTuple):
     customer_id: str
 
 
-class Loaded(NamedTuple):
-    """A stored state and the ripe time stored with it (None: no timer)."""
-
-    state: CustomerState
-    ripe_ms: int | None
-
-
-async def load(transaction: Transaction, keys: Iterable[CustomerKey]) -> dict[CustomerKey, Loaded]:
+async def load(transaction: Transaction, keys: Iterable[CustomerKey]) -> dict[CustomerKey, CustomerState]:
     """The states of those who are known; the others are absent."""
-    wanted = list(keys)
-    states = await transaction.select_many(tables.customers, _KEY, wanted, (*_KEY, "state"))
-    found = {CustomerKey(tenant, customer): stored for tenant, customer, stored in states}
-    timers = await transaction.select_many(tables.timers, _KEY, list(found), (*_KEY, "ripe_ms"))
-    ripe = {CustomerKey(tenant, customer): ripe_ms for tenant, customer, ripe_ms in timers}
-    return {key: Loaded(decode_state(stored), ripe.get(key)) for key, stored in found.items()}
+    rows = await transaction.select_many(tables.customers, _KEY, list(keys), (*_KEY, "state"))
+    return {CustomerKey(tenant, customer): decode_state(stored) for tenant, customer, stored in rows}
 
 
-async def save_states(transaction: Transaction, partition: int, states: Mapping[CustomerKey, CustomerState]) -> None:
-    """Write new versions of states."""
+def states_write(partition: int, states: Mapping[CustomerKey, CustomerState]) -> Write:
+    """New versions of states."""
     rows = [(*key, partition, state.revision, encode_state(state)) for key, state in states.items()]
-    await transaction.upsert(tables.customers, (*_KEY, "partition", "revision", "state"), rows)
+    return Write(Action.UPSERT, tables.customers, (*_KEY, "partition", "revision", "state"), rows)
 
 
-async def save_stages(transaction: Transaction, rows: Sequence[Row]) -> None:
-    """Write current stages: (tenant, customer, lifecycle, stage, entered, entry), one row a customer and lifecycle."""
-    await transaction.upsert(tables.stages, (*_KEY, "lifecycle", "stage", "entered_ms", "entry"), rows)
+def stages_write(rows: Sequence[Row]) -> Write:
+    """Current stages: (tenant, customer, lifecycle, stage, entered, entry), one row a customer and lifecycle."""
+    return Write(Action.UPSERT, tables.stages, (*_KEY, "lifecycle", "stage", "entered_ms", "entry"), rows)
 
 
-async def save_timers(transaction: Transaction, partition: int, ripe: Mapping[CustomerKey, int | None]) -> None:
+def timers_writes(partition: int, ripe: Mapping[CustomerKey, int | None]) -> tuple[Write, Write]:
     """Arm and disarm; only customers whose ripe time has changed need to be given."""
     armed = [(*key, partition, ripe_ms) for key, ripe_ms in ripe.items() if ripe_ms is not None]
-    await transaction.upsert(tables.timers, (*_KEY, "partition", "ripe_ms"), armed)
-    await transaction.delete_many(tables.timers, _KEY, [key for key, ripe_ms in ripe.items() if ripe_ms is None])
+    disarmed = [key for key, ripe_ms in ripe.items() if ripe_ms is None]
+    return (
+        Write(Action.UPSERT, tables.timers, (*_KEY, "partition", "ripe_ms"), armed),
+        Write(Action.DELETE, tables.timers, _KEY, disarmed),
+    )
 
 
 async def ripe_customers(transaction: Transaction, partition: int, until_ms: int, limit: int) -> list[CustomerKey]:
@@ -78,14 +70,13 @@ async def first_ripe_ms(transaction: Transaction, partition: int) -> int | None:
     return ripe
 
 
-async def save_stage_changes(transaction: Transaction, rows: Sequence[Row]) -> None:
-    """Append stage changes: (tenant, customer, sequence, id, effective, data)."""
-    columns = (*_KEY, "sequence", "change_id", "effective_ms", "data")
-    await transaction.insert(tables.stage_changes, columns, rows)
+def stage_changes_write(rows: Sequence[Row]) -> Write:
+    """New stage changes: (tenant, customer, sequence, id, effective, data)."""
+    return Write(Action.INSERT, tables.stage_changes, (*_KEY, "sequence", "change_id", "effective_ms", "data"), rows)
 
 
-async def save_errors(transaction: Transaction, errors: Sequence[tuple[CustomerKey, EvaluationError]]) -> None:
-    """Keep conditions that could not be computed, once each."""
+def errors_write(errors: Sequence[tuple[CustomerKey, EvaluationError]]) -> Write:
+    """Conditions that could not be computed, kept once each."""
     columns = (*_KEY, "lifecycle", "transition", "at_ms", "expression", "detail", "facts")
     rows = [
         (
@@ -99,4 +90,4 @@ async def save_errors(transaction: Transaction, errors: Sequence[tuple[CustomerK
         )
         for key, each in errors
     ]
-    await transaction.insert_new(tables.evaluation_errors, columns, rows, ("at_ms",))
+    return Write(Action.INSERT_NEW, tables.evaluation_errors, columns, rows)

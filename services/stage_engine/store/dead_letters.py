@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from services.stage_engine.store import tables
 from shared.contracts.dead_letters import DeadLetterReason
-from shared.db.port import Transaction
+from shared.db.port import Action, Transaction, Write
 
 _COLUMNS = (
     "dead_letter_id",
@@ -40,10 +40,9 @@ class DeadLetter(NamedTuple):
     arrival_ms: int
 
 
-async def add(transaction: Transaction, letters: Sequence[DeadLetter]) -> None:
+def add(letters: Sequence[DeadLetter]) -> Write:
     """Keep them; a record that was already set aside stays as it is."""
-    rows = [tuple(letter) for letter in letters]
-    await transaction.insert_new(tables.dead_letters, _COLUMNS, rows, ("dead_letter_id",))
+    return Write(Action.INSERT_NEW, tables.dead_letters, _COLUMNS, [tuple(letter) for letter in letters])
 
 
 async def listed(

@@ -10,7 +10,7 @@ from sqlalchemy import delete, select
 from services.stage_engine.store.progress import Claim
 from services.stage_engine.store.tables import outbox
 from shared.contracts.topics import Topic
-from shared.db.port import Transaction
+from shared.db.port import Action, Transaction, Write
 
 _COLUMNS = ("topic", "partition", "position", "key", "value", "traceparent")
 
@@ -41,13 +41,13 @@ class Place(NamedTuple):
     after: int
 
 
-async def add(transaction: Transaction, partition: int, after: int, records: Sequence[Outgoing]) -> None:
-    """Append at the positions that follow `after`."""
+def add(partition: int, after: int, records: Sequence[Outgoing]) -> Write:
+    """New records at the positions that follow `after`."""
     rows = [
         (record.topic.value, partition, position, record.key, record.value, record.traceparent)
         for position, record in enumerate(records, start=after + 1)
     ]
-    await transaction.insert(outbox, _COLUMNS, rows)
+    return Write(Action.INSERT, outbox, _COLUMNS, rows)
 
 
 async def waiting(transaction: Transaction, place: Place, limit: int) -> list[Waiting]:

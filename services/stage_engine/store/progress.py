@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import insert, select, update
 
 from services.stage_engine.store.tables import progress
-from shared.db.port import Database, Transaction
+from shared.db.port import Action, Database, Transaction, Write
 from shared.errors import Permanent
 
 Versions = dict[str, int]
@@ -98,16 +98,9 @@ async def lock(transaction: Transaction, claimed: Claim) -> Progress:
     return _progress(tuple(row))
 
 
-async def save(transaction: Transaction, claimed: Claim, now: Progress) -> None:
-    """Write the locked row's new values; part of the same transaction as what they speak of."""
-    await transaction.execute(
-        update(progress)
-        .where(progress.c.partition == claimed.partition)
-        .values(
-            next_offset=now.next_offset,
-            arrival_ms=now.arrival_ms,
-            watermark_ms=now.watermark_ms,
-            outbox_position=now.outbox_position,
-            versions=msgspec.json.encode(now.versions).decode(),
-        )
-    )
+def save(claimed: Claim, now: Progress) -> Write:
+    """The locked row's new values; part of the same transaction as what they speak of."""
+    columns = ("partition", "next_offset", "arrival_ms", "watermark_ms", "outbox_position", "versions")
+    versions = msgspec.json.encode(now.versions).decode()
+    row = (claimed.partition, now.next_offset, now.arrival_ms, now.watermark_ms, now.outbox_position, versions)
+    return Write(Action.UPDATE, progress, columns, [row])

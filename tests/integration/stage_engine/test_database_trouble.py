@@ -12,7 +12,7 @@ from services.stage_engine.domain.state import CustomerState
 from services.stage_engine.store import customers, tables
 from services.stage_engine.store.customers import CustomerKey
 from shared.contracts.topics import Topic
-from shared.db.port import DatabaseRefused, Transaction
+from shared.db.port import DatabaseRefused, Write
 from shared.log.port import Message
 from tests.integration.stage_engine.engines import engine_running, silence_file
 from tests.integration.stage_engine.events import append, customers_in, purchase, visit
@@ -35,16 +35,14 @@ BOUGHT = ["prospect", "first_time_customer"]
 async def test_a_record_that_the_database_refuses_is_isolated(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     many = customers_in(0, 20)
     refused = many[13]
-    real = customers.save_states
+    real = customers.states_write
 
-    async def save_states(
-        transaction: Transaction, partition: int, states: Mapping[CustomerKey, CustomerState]
-    ) -> None:
+    def states_write(partition: int, states: Mapping[CustomerKey, CustomerState]) -> Write:
         if any(key.customer_id == refused for key in states):
             raise DatabaseRefused(f"can't keep {refused}")
-        await real(transaction, partition, states)
+        return real(partition, states)
 
-    monkeypatch.setattr(customers, "save_states", save_states)
+    monkeypatch.setattr(customers, "states_write", states_write)
     async with stack.process() as resources:
         await append(resources.log, [purchase(name) for name in many])
         async with engine_running(resources):

@@ -8,16 +8,18 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import text, update
 
+from services.stage_engine import batch
 from services.stage_engine.batch import Batches
 from services.stage_engine.definitions.registering import register
 from services.stage_engine.engine import StageEngine
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import progress, tables
-from services.stage_engine.store.progress import OwnershipLost
+from services.stage_engine.store.progress import Claim, OwnershipLost
+from services.stage_engine.writing import Outcome, Written, write
 from shared.auth.tenants import Tenants
 from shared.contracts.times import now_ms
 from shared.contracts.topics import Topic
-from shared.db.port import Database, DatabaseUnavailable
+from shared.db.port import Database, DatabaseUnavailable, Transaction
 from shared.log.port import Fenced, Message, Record
 from shared.service import Resources
 from tests.integration.stage_engine.engines import engine_running
@@ -56,14 +58,14 @@ async def test_two_engines_share_the_partitions_and_lose_and_double_nothing(stac
     async with stack.process() as one, stack.process() as two, engine_running(one) as first:
 
         async def all_first() -> bool:
-            return (await first.checks())[0].detail == f"{PARTITIONS} partitions owned"
+            return (await first.checks())[-1].detail == f"{PARTITIONS} partitions owned"
 
         await until(all_first, "the first engine owns all partitions")
         await append(one.log, [purchase(name, "o1") for name in names])
         async with engine_running(two) as second:
 
             async def shared() -> bool:
-                details = {(await engine.checks())[0].detail for engine in (first, second)}
+                details = {(await engine.checks())[-1].detail for engine in (first, second)}
                 return details == {"1 partitions owned"}
 
             await until(shared, "each engine owns one partition")
@@ -122,17 +124,17 @@ async def test_a_claim_waits_for_a_batch_that_is_being_written_and_shuts_out_the
     """A zombie that stands still inside its transaction: what it commits, the new owner sees; after that, nothing."""
     ana = customers_in(0, 1)[0]
     inside, go_on = asyncio.Event(), asyncio.Event()
-    real = progress.save
+    real = write
 
-    async def standing_still(*arguments: object) -> None:
+    async def standing_still(transaction: Transaction, claim: Claim, outcome: Outcome) -> Written:
         inside.set()
         await go_on.wait()
-        await real(*arguments)  # type: ignore[arg-type]
+        return await real(transaction, claim, outcome)
 
     async with sql_stack.process() as zombie, sql_stack.process() as heir:
         batches, identity = await _batches(zombie), await zombie.log.identity()
         old, _ = await progress.claim(zombie.database, 0, "old", identity)
-        monkeypatch.setattr(progress, "save", standing_still)
+        monkeypatch.setattr(batch, "write", standing_still)
         writing = asyncio.create_task(batches.apply(old, [_record(0, purchase(ana, "o1"))]))
         await inside.wait()
         claiming = asyncio.create_task(progress.claim(heir.database, 0, "new", identity))
@@ -154,23 +156,24 @@ async def test_a_zombie_that_was_cut_off_inside_its_transaction_commits_nothing(
     ana = customers_in(0, 1)[0]
     stack = Stack(postgres_url)
     await stack.create()
-    real = progress.save
+    real = write
 
-    async def cut_off(*arguments: object) -> None:
-        await real(*arguments)  # type: ignore[arg-type]
-        async with stack.process() as other, other.database.transaction() as transaction:
-            await transaction.execute(
+    async def cut_off(transaction: Transaction, claim: Claim, outcome: Outcome) -> Written:
+        written = await real(transaction, claim, outcome)
+        async with stack.process() as other, other.database.transaction() as terminating:
+            await terminating.execute(
                 text(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                     "WHERE state = 'idle in transaction' AND datname = current_database() AND pid <> pg_backend_pid()"
                 )
             )
-        monkeypatch.setattr(progress, "save", real)
+        monkeypatch.setattr(batch, "write", real)
+        return written
 
     async with stack.process() as zombie, stack.process() as heir:
         batches, identity = await _batches(zombie), await zombie.log.identity()
         old, _ = await progress.claim(zombie.database, 0, "old", identity)
-        monkeypatch.setattr(progress, "save", cut_off)
+        monkeypatch.setattr(batch, "write", cut_off)
         with pytest.raises(DatabaseUnavailable):
             await batches.apply(old, [_record(0, purchase(ana, "o1"))])
         assert await count(heir.database, tables.history) == 0
@@ -184,7 +187,7 @@ async def test_a_zombie_that_was_cut_off_inside_its_transaction_commits_nothing(
 
 async def _halted(engine: StageEngine, words: str) -> None:
     async def said() -> bool:
-        check = (await engine.checks())[0]
+        check = (await engine.checks())[-1]
         return not check.ok and words in check.detail
 
     await until(said, f"readiness speaks of {words!r}")

@@ -14,7 +14,8 @@ from services.stage_engine import batch
 from services.stage_engine import engine as engine_module
 from services.stage_engine.deciding import Decided, RulesOf, decide_ticks
 from services.stage_engine.store import tables
-from services.stage_engine.store.customers import CustomerKey, Loaded
+from services.stage_engine.domain.state import CustomerState
+from services.stage_engine.store.customers import CustomerKey
 from shared.contracts.stage_changed import TimerCause
 from shared.contracts.times import HOUR_MS, now_ms, to_text
 from shared.db.port import Database
@@ -167,7 +168,7 @@ async def test_thousands_of_timers_all_fire_in_batches_of_the_stated_size(
     sizes: list[int] = []
 
     def counted(
-        customers: Iterable[CustomerKey], until_ms: int, loaded: Mapping[CustomerKey, Loaded], rules_of: RulesOf
+        customers: Iterable[CustomerKey], until_ms: int, loaded: Mapping[CustomerKey, CustomerState], rules_of: RulesOf
     ) -> Decided:
         sizes.append(len(list(customers)))
         return decide_ticks(customers, until_ms, loaded, rules_of)

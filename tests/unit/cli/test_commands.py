@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,6 +49,14 @@ def migrated(run: Run) -> Run:
     return run
 
 
+@pytest.fixture
+def no_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The port to listen on is taken, so that a service that should have refused to start ends all the same."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("JORNADA_HTTP_PORT", str(taken.getsockname()[1]))
+        yield
+
+
 def on_database(url: str, call: Callable[[Database], Awaitable[_T]]) -> _T:
     async def inside() -> _T:
         database = connect(url)
@@ -63,7 +72,7 @@ def set_aside(url: str, value: bytes, reason: DeadLetterReason = DeadLetterReaso
     async def add(database: Database) -> None:
         letter = DeadLetter("3-17", 3, 17, reason, "amount has three decimals", "shop", "c-1", b"shop:c-1", value, 1)
         async with database.transaction() as transaction:
-            await dead_letters.add(transaction, [letter])
+            await transaction.write_all([dead_letters.add([letter])])
 
     on_database(url, add)
 
@@ -128,6 +137,52 @@ def test_creating_topics_again_is_harmless_and_another_count_is_refused(
     result = migrated("topics", "create")
     assert result.exit_code == 1
     assert "set JORNADA_PARTITIONS=12" in result.output
+
+
+@pytest.mark.usefixtures("no_port")
+@pytest.mark.parametrize("command", ["ingest", "engine", "notifier"])
+def test_a_service_refuses_another_number_of_partitions_than_the_log_has(
+    migrated: Run, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("JORNADA_PARTITIONS", "6")
+    result = migrated(command)
+    assert result.exit_code == 1
+    assert "has 12 partitions, the settings say 6" in result.output
+    assert "set JORNADA_PARTITIONS=12" in result.output
+
+
+@pytest.mark.usefixtures("no_port")
+def test_a_service_without_topics_says_how_to_make_them(run: Run) -> None:
+    assert run("migrate").exit_code == 0
+    result = run("ingest")
+    assert result.exit_code == 1
+    assert "run `jornada topics create`" in result.output
+
+
+@pytest.mark.usefixtures("no_port")
+def test_a_campaign_for_a_stage_that_there_is_not_is_refused_and_shown_by_doctor(
+    migrated: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    campaigns = tmp_path / "campaigns"
+    campaigns.mkdir()
+    steps = "steps: [{key: one, template: welcome}]"
+    (campaigns / "hello.yaml").write_text(
+        f"key: hello\nclass: marketing\ntrigger: {{lifecycle: ecommerce, entered: at_rsk}}\n{steps}\n"
+    )
+    monkeypatch.setenv("JORNADA_CAMPAIGNS_DIR", str(campaigns))
+    said = "hello.yaml:3:33: the campaign `hello` waits for the stage `at_rsk`"
+    for command in ("notifier", "doctor"):
+        result = migrated(command)
+        assert result.exit_code == 1
+        assert said in result.output
+        assert "did you mean `at_risk`?" in result.output
+
+
+def test_a_misspelt_setting_is_one_clear_message(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JORNADA_HTTP_PORTT", "9000")
+    result = run("keys", "list")
+    assert result.exit_code == 1
+    assert "did you mean JORNADA_HTTP_PORT?" in result.output
 
 
 def test_a_key_is_shown_once_and_can_be_revoked(migrated: Run) -> None:

@@ -48,12 +48,32 @@ def test_settings_that_contradict_each_other_fail() -> None:
     assert failing(environment="production", webhook_allow_private=True, public_url="https://a.example") == {"webhooks"}
 
 
+HERE = "http://127.0.0.1:9001"
+
+
 def test_up_lets_webhooks_reach_this_machine_in_development_only() -> None:
-    assert for_one_machine(Settings()).webhook_allow_private
-    assert not for_one_machine(Settings(environment="production")).webhook_allow_private
-    assert not for_one_machine(Settings(webhook_allow_private=False)).webhook_allow_private
+    assert for_one_machine(Settings(), HERE).webhook_allow_private
+    assert not for_one_machine(Settings(environment="production"), HERE).webhook_allow_private
+    assert not for_one_machine(Settings(webhook_allow_private=False), HERE).webhook_allow_private
 
 
-def test_links_in_emails_lead_to_the_port_of_up_unless_somebody_said_where() -> None:
-    assert for_one_machine(Settings(http_port=9001)).public_url == "http://127.0.0.1:9001"
-    assert for_one_machine(Settings(http_port=9001, public_url="https://x.example")).public_url == "https://x.example"
+def test_links_in_emails_lead_to_where_up_listens_unless_somebody_said_where() -> None:
+    assert for_one_machine(Settings(http_port=0), HERE).public_url == HERE
+    assert for_one_machine(Settings(public_url="https://x.example"), HERE).public_url == "https://x.example"
+
+
+def said(**settings: object) -> dict[str, str]:
+    return {finding.name: finding.detail for finding in sending(Settings(**settings))}  # type: ignore[arg-type]
+
+
+def test_doctor_says_what_up_would_use_instead() -> None:
+    changed = said(http_host="0.0.0.0", http_port=9001)
+    assert "`jornada up` to http://127.0.0.1:9001" in changed["unsubscribe links"]
+    assert "`jornada up` to this machine" in changed["webhooks"]
+    assert "free port" in said(http_port=0)["unsubscribe links"]
+
+
+def test_doctor_is_silent_about_up_where_it_changes_nothing() -> None:
+    same = said(environment="production", public_url="https://x.example")
+    assert "up" not in same["unsubscribe links"].split()
+    assert "development" not in same["webhooks"]

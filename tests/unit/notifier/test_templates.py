@@ -111,6 +111,7 @@ def test_the_shipped_campaigns_name_only_what_is_there() -> None:
         ("steps:", "audience: customer.nme == 1\nsteps:", "c.yaml:4:1: the audience can't be read: "),
         ("steps:", "policy: cooldown\nsteps:", "`cooldown: 30d` and `policy: cooldown` belong together"),
         ("trigger: {", "trigger: {{", "c.yaml:"),
+        ("entered: lead}", "entered: [lead}", "in flow style, quote what holds a comma or bracket"),
         ("key: hello", "key: hello\nkey: again", "c.yaml:2:1: "),
     ],
 )
@@ -118,6 +119,18 @@ def test_a_wrong_file_is_told_with_its_place_and_advice(before: str, after: str,
     with pytest.raises(CampaignError) as raised:
         parse(GOOD.decode().replace(before, after).encode(), "c.yaml")
     assert expected in str(raised.value)
+
+
+def test_a_key_that_stands_twice_is_told_without_advice_for_something_else() -> None:
+    with pytest.raises(CampaignError, match=r"c\.yaml:2:1: .*duplicate key") as raised:
+        parse(GOOD.replace(b"key: hello", b"key: hello\nkey: again"), "c.yaml")
+    assert "flow style" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("written", "days"), [("0", 0), ("48h", 2), ("7d", 7), ("2w", 14)])
+def test_a_delay_takes_the_units_of_lifecycles_too(written: str, days: int) -> None:
+    campaign = parse(GOOD.replace(b"2d", written.encode()), "c.yaml")
+    assert campaign.steps[0].delay_ms == days * 86_400_000
 
 
 def test_a_campaign_with_an_unknown_template_is_refused(tmp_path: Path) -> None:
