@@ -31,10 +31,12 @@ async def observe_lag(planning: Planning, database: Database) -> None:
 
 
 async def _observe_records(consumer: Consumer, claimed: frozenset[TopicPartition]) -> None:
-    positions = {}
-    for where in claimed:
-        positions[where] = await consumer.position(where)
-        behind = await consumer.end_offset(where) - positions[where]
+    places = list(claimed)
+    # All at once: the log may answer each question only after a fetch that waits for records.
+    ends = await asyncio.gather(*(consumer.end_offset(where) for where in places))
+    positions = {where: await consumer.position(where) for where in places}
+    for where, end in zip(places, ends, strict=True):
+        behind = end - positions[where]
         LAG_RECORDS.labels(SERVICE, where.topic, str(where.partition)).set(max(behind, 0))
     await consumer.tell_progress(positions)
 

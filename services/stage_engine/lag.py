@@ -47,8 +47,8 @@ class LagObserver:
             # Whoever works on a partition reports what is away; a figure may be old for a while.
             with suppress(Transient):
                 workers = dict(self.workers())
-                for where, worker in workers.items():
-                    await self._observe(where, worker)
+                # All at once: the log may answer each question only after a fetch that waits for records.
+                await asyncio.gather(*(self._observe(where, worker) for where, worker in workers.items()))
                 await self.consumer.tell_progress({where: worker.next_offset for where, worker in workers.items()})
                 await self._observe_timers(workers)
             await asyncio.sleep(_EVERY_SECONDS)

@@ -96,7 +96,8 @@ def _parse(file: str, text: str) -> Any:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise DefinitionError([Problem(file, line, column, f"no YAML: {error.problem}{_QUOTE_HINT}")]) from None
+        hint = _QUOTE_HINT if "flow" in str(error.context) else ""
+        raise DefinitionError([Problem(file, line, column, f"no YAML: {error.problem}{hint}")]) from None
     except (YAMLError, ValueError, RecursionError) as error:
         raise DefinitionError([Problem(file, 1, 1, f"no YAML: {error}")]) from None
     if not isinstance(root, CommentedMap):

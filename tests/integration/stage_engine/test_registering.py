@@ -29,14 +29,14 @@ async def test_a_new_file_becomes_version_one_and_the_same_file_starts_again(sql
         assert await path(resources.database, "ana", "silence") == ["active", "safe"]
 
 
-async def test_a_differing_file_is_refused_with_the_command_that_publishes_it(sql_stack: Stack, tmp_path: Path) -> None:
+async def test_a_differing_file_is_refused_with_what_can_be_done(sql_stack: Stack, tmp_path: Path) -> None:
     chosen = silence_file(tmp_path, after="1d")
     async with sql_stack.process(lifecycles=(chosen,)) as resources:
         async with engine_running(resources):
             await append(resources.log, [visit("ana")])
             await until_handled(resources.database, resources.log)
         silence_file(tmp_path, after="2d")
-        with pytest.raises(DefinitionDiffers, match=f"jornada lifecycle publish {chosen}"):
+        with pytest.raises(DefinitionDiffers, match="Restore the file"):
             async with asyncio.timeout(20):
                 await build(resources).run(asyncio.Event())
         assert len(await rows(resources.database, tables.lifecycles)) == 1

@@ -13,8 +13,8 @@ from deploy.servers import KafkaServer
 from services.stage_engine import batch
 from services.stage_engine import engine as engine_module
 from services.stage_engine.deciding import Decided, RulesOf, decide_ticks
-from services.stage_engine.store import tables
 from services.stage_engine.domain.state import CustomerState
+from services.stage_engine.store import tables
 from services.stage_engine.store.customers import CustomerKey
 from shared.contracts.stage_changed import TimerCause
 from shared.contracts.times import HOUR_MS, now_ms, to_text
