@@ -1,4 +1,4 @@
-"""One batch of a partition is one transaction: lock, tell duplicates apart, load, decide, write, commit.
+"""One batch is one transaction: lock, tell duplicates apart, load, decide, write, commit.
 
 Whatever a batch decides is written together with how far the partition has come, so that it happens once, however
 often records are delivered, processes die or ownership moves.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
@@ -22,57 +23,121 @@ from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import customers, history, progress
 from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.history import Entry
-from services.stage_engine.store.progress import Claim, Progress
+from services.stage_engine.store.progress import Claim, OwnershipLost, Progress
 from services.stage_engine.writing import UNHEARD, Outcome, Written, conflicts_among, letters_for, write
 from shared.contracts.cloudevent import TENANT_PATTERN
 from shared.contracts.dead_letters import DeadLetterReason
-from shared.db.port import Database, DatabaseRefused, Transaction
+from shared.db.port import Database, DatabaseRefused, DatabaseUnavailable, Transaction
+from shared.errors import Transient
 from shared.log.port import Record
 from shared.telemetry.metrics import Phase
 
-_OPEN_TRANSACTIONS = 4
+_OPEN_TRANSACTIONS = 2
+_MOST_RECORDS = 4_000
+_GATHER_BELOW = 50
+_GATHER_SECONDS = 0.01
 _log = structlog.get_logger(__name__)
 _TENANT = re.compile(TENANT_PATTERN, re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Sorted:
-    """A batch's records by what they are; `fresh` are events that were never applied."""
+@dataclass(eq=False, slots=True)
+class Job:
+    """Records of one partition to be applied under a claim, and where the answer goes."""
 
-    fresh: Sequence[Entry]
-    conflicts: Sequence[Entry]
-    unreadable: Sequence[Unreadable]
+    claim: Claim
+    records: Sequence[Record]
+    answer: asyncio.Future[Written]
+    taken: bool = False
+
+
+@dataclass(slots=True)
+class Part:
+    """One partition's share of a transaction. `ahead` are records not applied yet; `fresh` events never applied."""
+
+    claim: Claim
+    at: Progress
+    ahead: Sequence[Record]
+    entries: Sequence[Entry] = ()
+    unreadable: Sequence[Unreadable] = ()
+    fresh: Sequence[Entry] = ()
+    conflicts: Sequence[Entry] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """Handles batches of any partition; keeps nothing between them."""
+    """Handles batches of any partition. Those of several partitions that come at the same time share a transaction:
+    what a transaction costs is mostly its round trips, whatever it holds."""
 
     database: Database
     rulebook: RuleBook
     partitions: int
     settle_ms: int
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_OPEN_TRANSACTIONS))
-    """Deciding takes turns on one core anyhow; more open transactions would only hold their locks for longer."""
+    """One transaction is decided while the other is written; more would only hold their locks for longer."""
+    _jobs: deque[Job] = field(default_factory=deque)
 
     async def apply(self, claim: Claim, records: Sequence[Record]) -> Written:
-        """Apply records in log order.
+        """Apply records of one partition in log order, together with what others bring meanwhile.
 
         Raises OwnershipLost; DatabaseUnavailable and DatabaseConflict, after which the same call is made again: if the
         commit had gone through after all, the progress row says so and nothing happens twice.
         """
+        job = Job(claim, records, asyncio.get_running_loop().create_future())
+        self._jobs.append(job)
+        async with self.turns:
+            if not job.taken and sum(len(each.records) for each in self._jobs) < _GATHER_BELOW:
+                await asyncio.sleep(_GATHER_SECONDS)
+            while not job.taken:
+                await self._answer(self._take())
+        return await job.answer
+
+    def _take(self) -> list[Job]:
+        taken: list[Job] = []
+        count = 0
+        while self._jobs and (not taken or count + len(self._jobs[0].records) <= _MOST_RECORDS):
+            job = self._jobs.popleft()
+            job.taken = True
+            taken.append(job)
+            count += len(job.records)
+        return taken
+
+    async def _answer(self, jobs: Sequence[Job]) -> None:
+        """Apply jobs together and give each its answer; when one of them holds what can't be stored, one by one."""
         try:
-            return await self._apply(claim, records, refusal=None)
+            written = await self._apply({job.claim: job.records for job in jobs})
+            for job in jobs:
+                _resolve(job, written.get(job.claim) or progress.lost(job.claim))
+        except DatabaseRefused:
+            for job in jobs:
+                try:
+                    _resolve(job, await self._isolate(job.claim, job.records))
+                except (Transient, OwnershipLost) as error:
+                    _resolve(job, error)
+        except Transient as error:
+            for job in jobs:
+                _resolve(job, error)
+        finally:
+            for job in jobs:
+                _resolve(job, DatabaseUnavailable("the work was cut off; whether it was committed is unknown"))
+
+    async def _isolate(self, claim: Claim, records: Sequence[Record]) -> Written:
+        """Halve until the record that can't be stored, ever, is alone and set aside, so that all others are applied."""
+        try:
+            return await self._apply_one(claim, records, refusal=None)
         except DatabaseRefused as error:
             if len(records) == 1:
-                _log.error(
-                    "record can't be stored", partition=claim.partition, offset=records[0].offset, why=str(error)
-                )
-                return await self._apply(claim, records, refusal=str(error))
-        # Some record can't be stored, ever: halve until it is alone, so that all others are applied.
+                where = {"partition": claim.partition, "offset": records[0].offset}
+                _log.error("record can't be stored", **where, why=str(error))
+                return await self._apply_one(claim, records, refusal=str(error))
         middle = len(records) // 2
-        first = await self.apply(claim, records[:middle])
-        return first.then(await self.apply(claim, records[middle:]))
+        first = await self._isolate(claim, records[:middle])
+        return first.then(await self._isolate(claim, records[middle:]))
+
+    async def _apply_one(self, claim: Claim, records: Sequence[Record], refusal: str | None) -> Written:
+        written = await self._apply({claim: records}, refusal)
+        if claim not in written:
+            raise progress.lost(claim)
+        return written[claim]
 
     async def fire(self, claim: Claim, until_ms: int, limit: int) -> Written:
         """Let wake-ups go off that are ripe at the watermark `until_ms`, at most `limit` customers."""
@@ -87,58 +152,88 @@ class Batches:
             phases.end(Phase.HISTORY)
             loaded = await customers.load(transaction, due)
             phases.end(Phase.LOAD)
-            versions = self.rulebook.active(at.versions)
-            decided = decide_ticks(due, until_ms, loaded, self.rulebook.rules_of(versions))
+            after = replace(at, versions=self.rulebook.active(at.versions), watermark_ms=max(at.watermark_ms, until_ms))
+            decided = decide_ticks(due, until_ms, loaded, self.rulebook.rules_of(after.versions))
             phases.end(Phase.DECIDE)
-            after = replace(at, versions=versions, watermark_ms=max(at.watermark_ms, until_ms))
-            written = await write(transaction, claim, replace(self._outcome(after, decided, loaded), due=due))
+            outcome = replace(self._outcome(after, decided, loaded), due=due)
+            written = await write(transaction, {claim: outcome})
             phases.end(Phase.WRITE)
         phases.end(Phase.COMMIT)
-        return written
+        return written[claim]
 
-    async def _apply(self, claim: Claim, records: Sequence[Record], refusal: str | None) -> Written:
-        await self.rulebook.meet(_tenants(records))
-        phases = Phases(len(records))
-        async with self.turns, self.database.transaction() as transaction:
-            at = await progress.lock(transaction, claim)
-            ahead = [record for record in records if record.offset >= at.next_offset]
-            if not ahead:
-                return UNHEARD
-            batch = await self._sort(transaction, at, ahead, refusal)
+    async def _apply(
+        self, batches: Mapping[Claim, Sequence[Record]], refusal: str | None = None
+    ) -> dict[Claim, Written]:
+        """One transaction; partitions that are no longer ours are left out of it and of the answer."""
+        await self.rulebook.meet(_tenants(record for records in batches.values() for record in records))
+        phases = Phases(sum(map(len, batches.values())))
+        async with self.database.transaction() as transaction:
+            held = await progress.lock_all(transaction, list(batches))
+            parts = [
+                Part(claim, at, [record for record in batches[claim] if record.offset >= at.next_offset])
+                for claim, at in held.items()
+            ]
+            await self._sort(transaction, [part for part in parts if part.ahead], refusal)
             phases.end(Phase.HISTORY)
-            loaded = await customers.load(transaction, _customers(batch.fresh))
+            loaded = await customers.load(transaction, _customers(entry for part in parts for entry in part.fresh))
             phases.end(Phase.LOAD)
-            after = _further(replace(at, versions=self.rulebook.active(at.versions)), ahead)
-            traces = {record.offset: traceparent_of(record) for record in ahead}
-            decided = decide_events(batch.fresh, traces, loaded, self.rulebook.rules_of(after.versions))
+            outcomes = {part.claim: self._decide(part, loaded) for part in parts if part.ahead}
             phases.end(Phase.DECIDE)
-            await history.remove(transaction, [each.entry for each in decided.refusals])
-            letters = letters_for(ahead, batch.unreadable, decided.refusals, batch.conflicts)
-            outcome = replace(self._outcome(after, decided, loaded), letters=letters)
-            written = await write(transaction, claim, outcome)
+            refused = [each.entry for outcome in outcomes.values() for each in outcome.decided.refusals]
+            await history.remove(transaction, refused)
+            written = await write(transaction, outcomes)
             phases.end(Phase.WRITE)
         phases.end(Phase.COMMIT)
-        return written if len(ahead) == len(records) else written.then(UNHEARD)
+        return {part.claim: _heard(part, batches[part.claim], written.get(part.claim, UNHEARD)) for part in parts}
 
-    async def _sort(
-        self, transaction: Transaction, at: Progress, records: Sequence[Record], refusal: str | None
-    ) -> Sorted:
-        if refusal is not None:
-            return Sorted((), (), [Unreadable(each, DeadLetterReason.UNAPPLICABLE, refusal) for each in records])
-        arrivals = accumulate((record.arrival_ms for record in records), max, initial=at.arrival_ms)
-        next(arrivals)
-        read_ones = [read(record, arrival, self.partitions) for record, arrival in zip(records, arrivals, strict=True)]
-        entries = [each for each in read_ones if isinstance(each, Entry)]
+    async def _sort(self, transaction: Transaction, parts: Sequence[Part], refusal: str | None) -> None:
+        """Tell events from what can't be read, and new ones from duplicates."""
+        for part in parts:
+            self._read(part, refusal)
+        entries = [entry for part in parts for entry in part.entries]
         new = await history.add(transaction, entries)
-        return Sorted(
-            fresh=[entry for entry in entries if entry.offset in new],
-            conflicts=await conflicts_among(transaction, [entry for entry in entries if entry.offset not in new]),
-            unreadable=[each for each in read_ones if isinstance(each, Unreadable)],
-        )
+        duplicates = [entry for entry in entries if (entry.partition, entry.offset) not in new]
+        conflicts = await conflicts_among(transaction, duplicates) if duplicates else []
+        for part in parts:
+            part.fresh = [entry for entry in part.entries if (entry.partition, entry.offset) in new]
+            part.conflicts = [entry for entry in conflicts if entry.partition == part.claim.partition]
+
+    def _read(self, part: Part, refusal: str | None) -> None:
+        if refusal is not None:
+            reason = DeadLetterReason.UNAPPLICABLE
+            part.unreadable = [Unreadable(record, reason, refusal) for record in part.ahead]
+            return
+        arrivals = accumulate((record.arrival_ms for record in part.ahead), max, initial=part.at.arrival_ms)
+        next(arrivals)
+        found = [read(record, arrival, self.partitions) for record, arrival in zip(part.ahead, arrivals, strict=True)]
+        part.entries = [each for each in found if isinstance(each, Entry)]
+        part.unreadable = [each for each in found if isinstance(each, Unreadable)]
+
+    def _decide(self, part: Part, loaded: dict[CustomerKey, CustomerState]) -> Outcome:
+        after = _further(replace(part.at, versions=self.rulebook.active(part.at.versions)), part.ahead)
+        traces = {record.offset: traceparent_of(record) for record in part.ahead}
+        decided = decide_events(part.fresh, traces, loaded, self.rulebook.rules_of(after.versions))
+        letters = letters_for(part.ahead, part.unreadable, decided.refusals, part.conflicts)
+        return replace(self._outcome(after, decided, loaded), letters=letters)
 
     def _outcome(self, after: Progress, decided: Decided, loaded: dict[CustomerKey, CustomerState]) -> Outcome:
         rules_of = self.rulebook.rules_of(after.versions)
         return Outcome(after, decided, loaded, rules_of, self.settle_ms)
+
+
+def _resolve(job: Job, answer: Written | Exception) -> None:
+    """Give a job its answer, once."""
+    if job.answer.done():
+        return
+    if isinstance(answer, Written):
+        job.answer.set_result(answer)
+    else:
+        job.answer.set_exception(answer)
+
+
+def _heard(part: Part, records: Sequence[Record], written: Written) -> Written:
+    """What was written; where some records turn out to have been applied before, nobody was told of that yet."""
+    return written if len(part.ahead) == len(records) else written.then(UNHEARD)
 
 
 def _tenants(records: Iterable[Record]) -> set[str]:

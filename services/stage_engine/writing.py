@@ -21,7 +21,7 @@ from shared.contracts.cloudevent import Produced, decode, encode_produced, recor
 from shared.contracts.dead_letters import DEAD_LETTER_TYPE, EXCERPT_BYTES, DeadLettered, DeadLetterReason
 from shared.contracts.stage_changed import STAGE_ENGINE_SOURCE
 from shared.contracts.topics import Topic
-from shared.db.port import Row, Transaction
+from shared.db.port import Action, Row, Transaction, Write
 from shared.log.port import Record
 from shared.telemetry import metrics
 
@@ -60,8 +60,22 @@ UNHEARD = Written(ripe_ms=0, unheard=True)
 """Look at every topic and at the timers."""
 
 
-async def write(transaction: Transaction, claim: Claim, outcome: Outcome) -> Written:
-    """Write all of it, with the progress reached. Part of the transaction that locked it."""
+async def write(transaction: Transaction, outcomes: Mapping[Claim, Outcome]) -> dict[Claim, Written]:
+    """Write all of it, with the progress reached. Part of the transaction that locked these partitions."""
+    together: dict[tuple[Action, str], Write] = {}
+    written = {}
+    for claim, outcome in outcomes.items():
+        writes, written[claim] = _writes(claim, outcome)
+        for each in writes:
+            before = together.get((each.action, each.table.name))
+            rows = [*before.rows, *each.rows] if before else each.rows
+            together[each.action, each.table.name] = each._replace(rows=rows)
+    await transaction.write_all(list(together.values()))
+    transaction.after_commit(lambda: _count(outcomes.values()))
+    return written
+
+
+def _writes(claim: Claim, outcome: Outcome) -> tuple[Sequence[Write], Written]:
     decided, partition = outcome.decided, claim.partition
     outgoing, kept = _outgoing(outcome)
     ripe = _changed_timers(outcome)
@@ -77,14 +91,12 @@ async def write(transaction: Transaction, claim: Claim, outcome: Outcome) -> Wri
         outbox.add(partition, before, outgoing),
         progress.save(claim, after),
     )
-    await transaction.write_all(writes)
-    transaction.after_commit(lambda: _count(outcome))
     armed = [ripe_ms for ripe_ms in ripe.values() if ripe_ms is not None]
     waiting = [
         (each.topic, Waiting(position, each.key, each.value, each.traceparent))
         for position, each in enumerate(outgoing, start=before + 1)
     ]
-    return Written(waiting, min(armed, default=None))
+    return writes, Written(waiting, min(armed, default=None))
 
 
 async def conflicts_among(transaction: Transaction, duplicates: Sequence[Entry]) -> list[Entry]:
@@ -218,10 +230,11 @@ def ripe_ms(rules: Rules, state: CustomerState, settle_ms: int) -> int | None:
     return max(first, state.imported_until_ms + settle_ms)
 
 
-def _count(outcome: Outcome) -> None:
-    for each in outcome.decided.changes:
-        metrics.STAGE_CHANGES.labels(each.change.lifecycle.name, each.change.to).inc()
-    for letter in outcome.letters:
-        metrics.DEAD_LETTERS.labels(letter.reason.value).inc()
-    for _, error in outcome.decided.errors:
-        metrics.EVALUATION_ERRORS.labels(error.lifecycle).inc()
+def _count(outcomes: Iterable[Outcome]) -> None:
+    for outcome in outcomes:
+        for each in outcome.decided.changes:
+            metrics.STAGE_CHANGES.labels(each.change.lifecycle.name, each.change.to).inc()
+        for letter in outcome.letters:
+            metrics.DEAD_LETTERS.labels(letter.reason.value).inc()
+        for _, error in outcome.decided.errors:
+            metrics.EVALUATION_ERRORS.labels(error.lifecycle).inc()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from services.notifier.domain.delivery import CompletedDispatch
 from services.notifier.store import tables
-from shared.db.port import Transaction
+from shared.db.port import Action, Transaction, Write
 
 
 class LoggedAttempt(NamedTuple):
@@ -22,7 +22,7 @@ class LoggedAttempt(NamedTuple):
     error: str
 
 
-async def add(tx: Transaction, made: Sequence[tuple[str, CompletedDispatch, int]]) -> None:
+def add(made: Sequence[tuple[str, CompletedDispatch, int]]) -> Write:
     """Insert attempts: id, what happened, and its number."""
     rows = [
         LoggedAttempt(
@@ -36,7 +36,7 @@ async def add(tx: Transaction, made: Sequence[tuple[str, CompletedDispatch, int]
         )
         for attempt_id, one, number in made
     ]
-    await tx.insert(tables.attempts, LoggedAttempt._fields, rows)
+    return Write(Action.INSERT, tables.attempts, LoggedAttempt._fields, rows)
 
 
 async def of_deliveries(tx: Transaction, ids: Collection[str]) -> dict[str, list[LoggedAttempt]]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from services.notifier.domain.change import Contact, Place
 from services.notifier.store import tables
-from shared.db.port import Transaction
+from services.notifier.store.padding import padded
+from shared.db.port import Action, Transaction, Write
 
-_COLUMNS = ("customer_key", "revision", "sequence", "snapshot", "unsubscribed")
+COLUMNS = ("customer_key", "revision", "sequence", "snapshot", "unsubscribed")
 _RUNS = ("customer_key", "campaign", "last_run_ms")
+
+Runs = dict[tuple[str, str], int]
+"""When each campaign last ran for each customer, by (customer key, campaign); milliseconds."""
 
 
 class Stored(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -36,42 +41,73 @@ def customer_key(tenant: str, customer_id: str) -> str:
     return f"{tenant}:{customer_id}"
 
 
+_LOCKED = (
+    select(*(tables.contacts.c[name] for name in COLUMNS), tables.campaign_runs.c.campaign, tables.campaign_runs.c.last_run_ms)
+    .select_from(
+        tables.contacts.outerjoin(
+            tables.campaign_runs, tables.campaign_runs.c.customer_key == tables.contacts.c.customer_key
+        )
+    )
+    .where(tables.contacts.c.customer_key.in_(bindparam("keys", expanding=True)))
+    # In one order everywhere, so that two transactions seldom wait for each other.
+    .order_by(tables.contacts.c.customer_key)
+    .with_for_update(of=tables.contacts)
+)
+
+
 async def lock(tx: Transaction, keys: Collection[str]) -> dict[str, Contact]:
     """The contacts of these customers, made if unknown, and locked until the transaction ends.
 
     Stage changes, customer updates and the unsubscribe link all write here from transactions of their own.
     """
+    return (await lock_with_runs(tx, keys))[0]
+
+
+async def lock_with_runs(tx: Transaction, keys: Collection[str]) -> tuple[dict[str, Contact], Runs]:
+    """`lock`, with the campaign runs of these customers.
+
+    Runs are written by planning only, whose transaction has locked the progress row of the customer's stage changes
+    before: having waited for a contact, it still reads the newest ones.
+    """
     ordered = sorted(keys)
+    found, runs = await _locked(tx, ordered)
+    missing = [key for key in ordered if key not in found]
     blank = _encode(Stored())
-    await tx.insert_new(tables.contacts, _COLUMNS, [(key, 0, 0, blank, False) for key in ordered], ("customer_key",))
-    table = tables.contacts.c
-    statement = select(*(table[name] for name in _COLUMNS)).where(table.customer_key.in_(ordered))
-    rows = await tx.execute(statement.order_by(table.customer_key).with_for_update())
-    return {row[0]: _contact(*row[1:]) for row in map(tuple, rows)}
+    made = await tx.insert_new(tables.contacts, COLUMNS, [(key, 0, 0, blank, False) for key in missing], COLUMNS)
+    found |= {row[0]: contact_of(row) for row in made}
+    if raced := [key for key in missing if key not in found]:
+        others, theirs = await _locked(tx, raced)
+        return found | others, runs | theirs
+    return found, runs
+
+
+async def _locked(tx: Transaction, keys: Sequence[str]) -> tuple[dict[str, Contact], Runs]:
+    found: dict[str, Contact] = {}
+    runs: Runs = {}
+    for *known, campaign, last_run_ms in await tx.execute(_LOCKED, {"keys": padded(keys)}):
+        if known[0] not in found:
+            found[known[0]] = contact_of(known)
+        if campaign is not None:
+            runs[known[0], campaign] = last_run_ms
+    return found, runs
 
 
 async def load(tx: Transaction, keys: Collection[str]) -> dict[str, Contact]:
     """The contacts of these customers as they are now; a customer nobody spoke of is blank."""
-    wanted = [(key,) for key in keys]
-    rows = await tx.select_many(tables.contacts, ("customer_key",), wanted, _COLUMNS)
-    known = {row[0]: _contact(*row[1:]) for row in rows}
+    rows = await tx.select_many(tables.contacts, ("customer_key",), [(key,) for key in keys], COLUMNS)
+    known = {row[0]: contact_of(row) for row in rows}
     return {key: known.get(key, Contact()) for key in keys}
 
 
-async def store(tx: Transaction, contacts: Mapping[str, Contact]) -> None:
+def store(contacts: Mapping[str, Contact]) -> Write:
     """Write contacts that `lock` gave and that have changed since."""
-    await tx.upsert(tables.contacts, _COLUMNS, [_row(key, contact) for key, contact in contacts.items()])
+    rows = [_row(key, contact) for key, contact in contacts.items()]
+    return Write(Action.UPDATE, tables.contacts, COLUMNS, rows)
 
 
-async def last_runs(tx: Transaction, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
-    """When each campaign last ran for each customer, by (customer key, campaign)."""
-    rows = await tx.select_many(tables.campaign_runs, _RUNS[:2], list(pairs), _RUNS)
-    return {(key, campaign): last for key, campaign, last in rows}
-
-
-async def store_runs(tx: Transaction, runs: Mapping[tuple[str, str], int]) -> None:
-    """Remember that campaigns ran, by (customer key, campaign)."""
-    await tx.upsert(tables.campaign_runs, _RUNS, [(*pair, last) for pair, last in runs.items()])
+def store_runs(runs: Runs) -> Write:
+    """Remember that campaigns ran."""
+    return Write(Action.UPSERT, tables.campaign_runs, _RUNS, [(*pair, last) for pair, last in runs.items()])
 
 
 def _row(key: str, contact: Contact) -> tuple[str, int, int, bytes, bool]:
@@ -87,7 +123,9 @@ def _row(key: str, contact: Contact) -> tuple[str, int, int, bytes, bool]:
     return key, contact.revision, contact.sequence, _encode(stored), contact.unsubscribed
 
 
-def _contact(revision: int, sequence: int, snapshot: bytes, unsubscribed: bool) -> Contact:
+def contact_of(row: Sequence[Any]) -> Contact:
+    """A contact from its row, columns in the order of `COLUMNS`."""
+    _, revision, sequence, snapshot, unsubscribed = row
     stored = _decode(snapshot)
     return Contact(
         revision=revision,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,51 +12,45 @@ from services.notifier.domain.campaign import CampaignClass
 from services.notifier.domain.change import Place
 from services.notifier.domain.delivery import Channel, Ending, Planned, Story
 from services.notifier.store import outbox, queue, tables
-from shared.db.port import Row, Transaction
+from shared.db.port import Action, Row, Transaction, Write
 
 COLUMNS = tuple(column.name for column in tables.deliveries.columns)
 _OUTCOMES = tuple(column.name for column in tables.outcomes.columns)
-_CHANGES = tuple(column.name for column in tables.changes.columns)
+STORY_COLUMNS = tuple(column.name for column in tables.changes.columns)
 
 
-async def plan(tx: Transaction, planned: Sequence[Planned], endings: Sequence[Ending], now_ms: int) -> int:
-    """Insert what is new, queue what is to be sent, close what is not. Gives how many had been planned before."""
-    everything = [*planned, *(ending.planned for ending in endings)]
-    rows = await tx.insert_new(tables.deliveries, COLUMNS, [_row(one) for one in everything], ("id",))
-    new = {row[0] for row in rows}
-    await queue.add(tx, [one for one in planned if one.id in new])
-    await _close(tx, [ending for ending in endings if ending.planned.id in new], now_ms)
-    return len(everything) - len(new)
+async def insert_new(tx: Transaction, planned: Collection[Planned]) -> frozenset[str]:
+    """Insert the plans that are new; gives their ids. The others had been planned before."""
+    rows = await tx.insert_new(tables.deliveries, COLUMNS, [_row(one) for one in planned], ("id",))
+    return frozenset(row[0] for row in rows)
 
 
-async def finish(tx: Transaction, endings: Sequence[Ending], now_ms: int) -> None:
+def finish(endings: Sequence[Ending], now_ms: int) -> list[Write]:
     """Close deliveries whose queue rows are locked in this transaction."""
-    await queue.remove(tx, [ending.planned.id for ending in endings])
-    await _close(tx, endings, now_ms)
+    return [queue.remove([ending.planned.id for ending in endings]), *close(endings, now_ms)]
 
 
-async def _close(tx: Transaction, endings: Sequence[Ending], now_ms: int) -> None:
+def close(endings: Sequence[Ending], now_ms: int) -> list[Write]:
+    """Keep and publish how deliveries ended that are not queued."""
     rows = [(one.planned.id, one.outcome, one.reason, one.detail[:1000], one.attempts, now_ms) for one in endings]
-    await tx.upsert(tables.outcomes, _OUTCOMES, rows)
-    await outbox.add(tx, [outbox.outcome_record(one, now_ms) for one in endings])
+    return [
+        Write(Action.UPSERT, tables.outcomes, _OUTCOMES, rows),
+        outbox.add([outbox.outcome_record(one, now_ms) for one in endings]),
+    ]
 
 
-async def load(tx: Transaction, ids: Sequence[str]) -> dict[str, Planned]:
-    """Plans by id."""
-    rows = await tx.select_many(tables.deliveries, ("id",), [(one,) for one in ids], COLUMNS)
-    return {row[0]: planned_of(row) for row in rows}
+def tell(stories: Mapping[tuple[str, str], Story]) -> Write:
+    """Keep what happened, by (tenant, change id), for the deliveries planned from it."""
+    rows = [
+        (tenant, one.change_id, one.effective_ms, one.data, one.customer, one.traceparent)
+        for (tenant, _), one in stories.items()
+    ]
+    return Write(Action.INSERT_NEW, tables.changes, STORY_COLUMNS, rows)
 
 
-async def tell(tx: Transaction, tenant: str, stories: Sequence[Story]) -> None:
-    """Keep what happened, for the deliveries planned from it."""
-    rows = [(tenant, one.change_id, one.effective_ms, one.data, one.customer, one.traceparent) for one in stories]
-    await tx.insert_new(tables.changes, _CHANGES, rows, ("change_id",))
-
-
-async def stories(tx: Transaction, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Story]:
-    """What happened, by (tenant, change id)."""
-    rows = await tx.select_many(tables.changes, ("tenant", "change_id"), keys, _CHANGES)
-    return {(row[0], row[1]): Story(row[1], row[2], bytes(row[3]), bytes(row[4]), row[5]) for row in rows}
+def story_of(row: Sequence[Any]) -> Story:
+    """A story from its row, columns in the order of `STORY_COLUMNS`."""
+    return Story(row[1], row[2], bytes(row[3]), bytes(row[4]), row[5])
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +95,7 @@ async def find(tx: Transaction, tenant: str, delivery_id: str) -> State | None:
 async def reopen(tx: Transaction, planned: Planned, now_ms: int) -> None:
     """Queue a finished delivery again, for now."""
     await tx.delete_many(tables.outcomes, ("id",), [(planned.id,)])
-    await queue.add(tx, [replace(planned, due_ms=now_ms)])
+    await tx.write_all([queue.add([replace(planned, due_ms=now_ms)])])
 
 
 def _state(row: Sequence[Any]) -> State:

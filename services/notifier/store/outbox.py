@@ -16,7 +16,7 @@ from services.notifier.store import tables
 from shared.contracts.cloudevent import Produced, encode_produced, record_key
 from shared.contracts.outcomes import CAMPAIGN_OUTCOME_TYPE, NOTIFIER_SOURCE, CampaignOutcome
 from shared.contracts.topics import Topic
-from shared.db.port import Transaction
+from shared.db.port import Action, Transaction, Write
 
 
 class Unpublished(NamedTuple):
@@ -31,9 +31,9 @@ class Unpublished(NamedTuple):
     created_ms: int
 
 
-async def add(tx: Transaction, rows: Sequence[Unpublished]) -> None:
+def add(rows: Sequence[Unpublished]) -> Write:
     """Publish these once the transaction has committed; an id that waits already is left as it is."""
-    await tx.insert_new(tables.outbox, Unpublished._fields, rows, ("id",))
+    return Write(Action.INSERT_NEW, tables.outbox, Unpublished._fields, rows)
 
 
 async def oldest(tx: Transaction, most: int) -> list[Unpublished]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import bindparam, select, tuple_
 
 from services.notifier.store import tables
-from shared.db.port import Transaction
+from services.notifier.store.padding import padded
+from shared.db.port import Action, Transaction, Write
 from shared.errors import Permanent
 from shared.log.port import TopicPartition
 
@@ -54,28 +55,23 @@ async def lock_owned(tx: Transaction, claims: Mapping[TopicPartition, Claim]) ->
     return {where: offset for where, (epoch, offset, _) in rows.items() if claims[where].epoch == epoch}
 
 
-async def advance(
-    tx: Transaction,
-    claims: Mapping[TopicPartition, Claim],
-    claimant: Claimant,
-    next_offsets: Mapping[TopicPartition, int],
-) -> None:
+def advance(next_offsets: Mapping[TopicPartition, int]) -> Write:
     """Move on to `next_offsets`; the rows are locked by `lock_owned` in this transaction."""
-    rows = [
-        (where.topic, where.partition, claims[where].epoch, claimant.owner, offset, claimant.log_id)
-        for where, offset in next_offsets.items()
-    ]
-    await tx.upsert(tables.progress, _COLUMNS, rows)
+    rows = [(where.topic, where.partition, offset) for where, offset in next_offsets.items()]
+    return Write(Action.UPDATE, tables.progress, ("topic", "partition", "next_offset"), rows)
+
+
+_table = tables.progress.c
+_LOCKED = (
+    select(_table.topic, _table.partition, _table.epoch, _table.next_offset, _table.log_id)
+    .where(tuple_(_table.topic, _table.partition).in_(bindparam("wheres", expanding=True)))
+    # In one order everywhere, so that two processes never wait for each other.
+    .order_by(_table.topic, _table.partition)
+    .with_for_update()
+)
 
 
 async def _locked(tx: Transaction, wheres: list[TopicPartition]) -> dict[TopicPartition, tuple[int, int, str]]:
-    table = tables.progress.c
-    # In one order everywhere, so that two processes never wait for each other.
-    statement = (
-        select(table.topic, table.partition, table.epoch, table.next_offset, table.log_id)
-        .where(tuple_(table.topic, table.partition).in_([(str(where.topic), where.partition) for where in wheres]))
-        .order_by(table.topic, table.partition)
-        .with_for_update()
-    )
-    rows = await tx.execute(statement)
+    places = [(str(where.topic), where.partition) for where in wheres]
+    rows = await tx.execute(_LOCKED, {"wheres": padded(places)})
     return {TopicPartition(row[0], row[1]): (row[2], row[3], row[4]) for row in map(tuple, rows)}

@@ -6,18 +6,18 @@ for endpoint by endpoint, each up to what it may have at once: a slow endpoint's
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Select, func, select, union_all, update
+from sqlalchemy import func, select, update
 
 from services.notifier.domain.delivery import Planned
 from services.notifier.store import tables
 from services.notifier.store.contacts import customer_key
-from shared.db.port import Transaction
+from shared.db.port import Action, Transaction, Write
 
-_COLUMNS = ("id", "endpoint", "due_ms", "lease_token", "attempts", "watched")
-_MOST_ENDPOINTS = 100
+COLUMNS = ("id", "endpoint", "due_ms", "lease_token", "attempts", "watched")
+_CHANGING = ("id", "due_ms", "lease_token", "attempts")
 PARKED_MS = 2**62
 """Due time of what waits for somebody to enable its endpoint."""
 
@@ -38,7 +38,7 @@ def watch_key(tenant: str, customer_id: str, lifecycle: str) -> str:
     return f"{lifecycle}/{customer_key(tenant, customer_id)}"
 
 
-async def add(tx: Transaction, planned: Sequence[Planned]) -> None:
+def add(planned: Sequence[Planned]) -> Write:
     """Queue deliveries for their due times."""
     rows = [
         (
@@ -51,17 +51,18 @@ async def add(tx: Transaction, planned: Sequence[Planned]) -> None:
         )
         for one in planned
     ]
-    await tx.insert_new(tables.due, _COLUMNS, rows, ("id",))
+    return Write(Action.INSERT_NEW, tables.due, COLUMNS, rows)
 
 
-async def put(tx: Transaction, rows: Sequence[Waiting]) -> None:
+def put(rows: Sequence[Waiting]) -> Write:
     """Write rows that are locked in this transaction."""
-    await tx.upsert(tables.due, _COLUMNS, rows)
+    changed = [(row.id, row.due_ms, row.lease_token, row.attempts) for row in rows]
+    return Write(Action.UPDATE, tables.due, _CHANGING, changed)
 
 
-async def remove(tx: Transaction, ids: Sequence[str]) -> None:
+def remove(ids: Sequence[str]) -> Write:
     """Take final deliveries out."""
-    await tx.delete_many(tables.due, ("id",), [(one,) for one in ids])
+    return Write(Action.DELETE, tables.due, ("id",), [(one,) for one in ids])
 
 
 async def next_due(tx: Transaction) -> dict[str, int]:
@@ -73,42 +74,6 @@ async def next_due(tx: Transaction) -> dict[str, int]:
     first = select(func.min(table.c.due_ms)).where(table.c.endpoint == heads.c.endpoint).scalar_subquery()
     rows = await tx.execute(select(heads.c.endpoint, first).where(heads.c.endpoint.is_not(None)))
     return {row[0]: row[1] for row in map(tuple, rows) if row[1] is not None}
-
-
-async def lock_due(tx: Transaction, room: Mapping[str, int], now_ms: int) -> list[Waiting]:
-    """Due rows of each endpoint, at most what it has room for; what another process is claiming is passed over."""
-    parts = [_due_ids(endpoint, most, now_ms) for endpoint, most in list(room.items())[:_MOST_ENDPOINTS]]
-    if not parts:
-        return []
-    ids = [row[0] for row in await tx.execute(union_all(*parts))]
-    table = tables.due.c
-    statement = select(*(table[name] for name in _COLUMNS)).where(table.id.in_(ids), table.due_ms <= now_ms)
-    rows = await tx.execute(statement.order_by(table.due_ms).with_for_update(skip_locked=True))
-    return [Waiting._make(row) for row in rows]
-
-
-def _due_ids(endpoint: str, most: int, now_ms: int) -> Select[tuple[str]]:
-    table = tables.due.c
-    first = select(table.id).where(table.endpoint == endpoint, table.due_ms <= now_ms)
-    limited = first.order_by(table.due_ms).limit(most).subquery()
-    return select(limited.c.id)
-
-
-async def lock(tx: Transaction, ids: Sequence[str]) -> dict[str, Waiting]:
-    """Rows by id, locked; a final one is absent."""
-    table = tables.due.c
-    statement = select(*(table[name] for name in _COLUMNS)).where(table.id.in_(list(ids)))
-    rows = await tx.execute(statement.order_by(table.id).with_for_update())
-    return {row[0]: Waiting._make(row) for row in rows}
-
-
-async def lock_watched(tx: Transaction, keys: Sequence[str]) -> list[Waiting]:
-    """Steps that wait for these customers and lifecycles, and are not being sent just now."""
-    table = tables.due.c
-    statement = select(*(table[name] for name in _COLUMNS)).where(
-        table.watched.in_(list(keys)), table.lease_token == ""
-    )
-    return [Waiting._make(row) for row in await tx.execute(statement.order_by(table.id).with_for_update())]
 
 
 async def park(tx: Transaction, endpoint: str) -> None:

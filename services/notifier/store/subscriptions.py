@@ -69,13 +69,7 @@ async def add(tx: Transaction, subscription: Subscription, now_ms: int) -> None:
 async def of_tenants(tx: Transaction, tenants: Collection[str], now_ms: int) -> list[Subscription]:
     """All subscriptions of some tenants."""
     rows = await tx.select_many(_TABLE, ("tenant",), [(tenant,) for tenant in tenants], COLUMNS)
-    return [_listed(row, now_ms).subscription for row in rows]
-
-
-async def load(tx: Transaction, ids: Iterable[str], now_ms: int) -> dict[str, Subscription]:
-    """Subscriptions by id, as they are now; a deleted one is absent."""
-    rows = await tx.select_many(_TABLE, ("id",), [(one,) for one in set(ids)], COLUMNS)
-    return {row[0]: _listed(row, now_ms).subscription for row in rows}
+    return [subscription_of(row, now_ms) for row in rows]
 
 
 async def lock(tx: Transaction, ids: Iterable[str], now_ms: int, *, shared: bool) -> dict[str, Subscription]:
@@ -85,7 +79,7 @@ async def lock(tx: Transaction, ids: Iterable[str], now_ms: int, *, shared: bool
         return {}
     statement = select(*_TABLE.columns).where(_TABLE.c.id.in_(wanted)).order_by(_TABLE.c.id)
     rows = await tx.execute(statement.with_for_update(read=shared))
-    return {row[0]: _listed(row, now_ms).subscription for row in rows}
+    return {row[0]: subscription_of(row, now_ms) for row in rows}
 
 
 async def find(tx: Transaction, tenant: str, subscription_id: str, now_ms: int) -> Listed | None:
@@ -138,12 +132,6 @@ async def record_health(tx: Transaction, health: Iterable[Health]) -> None:
             await queue.park(tx, endpoint_of(one.subscription_id))
 
 
-async def switched_off(tx: Transaction, tenants: Collection[str]) -> frozenset[tuple[str, Channel]]:
-    """The channels that are off, by tenant."""
-    rows = await tx.select_many(tables.switches, ("tenant",), [(one,) for one in tenants], ("tenant", "channel"))
-    return frozenset((tenant, Channel(channel)) for tenant, channel in rows)
-
-
 def _filters_text(filters: Filters) -> str:
     stored = StoredFilters(
         sorted(filters.lifecycles),
@@ -166,8 +154,14 @@ def _filters(text: str) -> Filters:
 
 def _listed(row: Sequence[Any], now_ms: int) -> Listed:
     kept = dict(zip(COLUMNS, row, strict=True))
+    return Listed(subscription_of(row, now_ms), kept["status_detail"], kept["created_ms"])
+
+
+def subscription_of(row: Sequence[Any], now_ms: int) -> Subscription:
+    """A subscription from its row, columns in the order of `COLUMNS`."""
+    kept = dict(zip(COLUMNS, row, strict=True))
     old = kept["old_secret"] if (kept["old_secret_until_ms"] or 0) > now_ms else None
-    subscription = Subscription(
+    return Subscription(
         id=kept["id"],
         tenant=kept["tenant"],
         url=kept["url"],
@@ -179,4 +173,3 @@ def _listed(row: Sequence[Any], now_ms: int) -> Listed:
         transit=bool(kept["transit"]),
         failing_since_ms=kept["failing_since_ms"],
     )
-    return Listed(subscription, kept["status_detail"], kept["created_ms"])

@@ -36,11 +36,11 @@ class Past(NamedTuple):
     body: bytes
 
 
-async def add(transaction: Transaction, entries: Sequence[Entry]) -> frozenset[int]:
-    """Append; gives the offsets of those that are new. The others are duplicates, also among themselves."""
+async def add(transaction: Transaction, entries: Sequence[Entry]) -> frozenset[tuple[int, int]]:
+    """Append; gives (partition, offset) of those that are new. The others are duplicates, also among themselves."""
     rows = [_row(entry) for entry in entries]
     inserted = await transaction.insert_new(tables.history, _COLUMNS, rows, ("partition", "log_offset"))
-    return frozenset(offset for _, offset in inserted)
+    return frozenset((partition, offset) for partition, offset in inserted)
 
 
 def _row(entry: Entry) -> tuple[object, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, tuple_, update
 
 from services.stage_engine.store.tables import progress
 from shared.db.port import Action, Database, Transaction, Write
@@ -87,15 +88,28 @@ def _progress(row: tuple[Any, ...]) -> Progress:
 
 async def lock(transaction: Transaction, claimed: Claim) -> Progress:
     """The first statement of every engine transaction. Raises OwnershipLost when the claim is no longer the newest."""
+    held = await lock_all(transaction, [claimed])
+    if claimed not in held:
+        raise lost(claimed)
+    return held[claimed]
+
+
+async def lock_all(transaction: Transaction, claims: Sequence[Claim]) -> dict[Claim, Progress]:
+    """The same for several partitions, always in one order; those whose claim is no longer the newest are absent."""
+    wanted = [(claimed.partition, claimed.epoch) for claimed in claims]
     found = await transaction.execute(
-        select(*_COLUMNS)
-        .where(progress.c.partition == claimed.partition, progress.c.epoch == claimed.epoch)
+        select(progress.c.partition, progress.c.epoch, *_COLUMNS)
+        .where(tuple_(progress.c.partition, progress.c.epoch).in_(wanted))
+        .order_by(progress.c.partition)
         .with_for_update()
     )
-    row = found.one_or_none()
-    if row is None:
-        raise OwnershipLost(f"partition {claimed.partition} was claimed by another engine after epoch {claimed.epoch}")
-    return _progress(tuple(row))
+    rows = [tuple(row) for row in found]
+    return {Claim(partition, epoch): _progress(tuple(rest)) for partition, epoch, *rest in rows}
+
+
+def lost(claimed: Claim) -> OwnershipLost:
+    """What is raised when a claim turns out not to be the newest."""
+    return OwnershipLost(f"partition {claimed.partition} was claimed by another engine after epoch {claimed.epoch}")
 
 
 def save(claimed: Claim, now: Progress) -> Write:

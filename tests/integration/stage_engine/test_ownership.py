@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 
 import pytest
@@ -126,10 +127,10 @@ async def test_a_claim_waits_for_a_batch_that_is_being_written_and_shuts_out_the
     inside, go_on = asyncio.Event(), asyncio.Event()
     real = write
 
-    async def standing_still(transaction: Transaction, claim: Claim, outcome: Outcome) -> Written:
+    async def standing_still(transaction: Transaction, outcomes: Mapping[Claim, Outcome]) -> dict[Claim, Written]:
         inside.set()
         await go_on.wait()
-        return await real(transaction, claim, outcome)
+        return await real(transaction, outcomes)
 
     async with sql_stack.process() as zombie, sql_stack.process() as heir:
         batches, identity = await _batches(zombie), await zombie.log.identity()
@@ -158,8 +159,8 @@ async def test_a_zombie_that_was_cut_off_inside_its_transaction_commits_nothing(
     await stack.create()
     real = write
 
-    async def cut_off(transaction: Transaction, claim: Claim, outcome: Outcome) -> Written:
-        written = await real(transaction, claim, outcome)
+    async def cut_off(transaction: Transaction, outcomes: Mapping[Claim, Outcome]) -> dict[Claim, Written]:
+        written = await real(transaction, outcomes)
         async with stack.process() as other, other.database.transaction() as terminating:
             await terminating.execute(
                 text(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -65,8 +65,8 @@ def with_unreliable_database(
     """The same resources over a database that can fail. The log is not touched."""
     database = UnreliableDatabase(resources.database)
 
-    async def noted_write(transaction: Transaction, claim: Claim, outcome: Outcome) -> Written:
-        written = await write(transaction, claim, outcome)
+    async def noted_write(transaction: Transaction, outcomes: Mapping[Claim, Outcome]) -> dict[Claim, Written]:
+        written = await write(transaction, outcomes)
         database.wrote(transaction)
         return written
 
