@@ -72,7 +72,8 @@ class Settings(BaseSettings):
         6_000, description="silence after which a dead member's partitions go to others; Kafka's own floor is 6000"
     )
     batch_records: Annotated[int, Field(ge=1, le=50_000)] = Field(
-        2_000, description="most records in one transaction; larger amortises commits, smaller bounds memory and locks"
+        500,
+        description="most records of a partition in one transaction; larger amortises commits, smaller bounds memory",
     )
     timers_batch: Annotated[int, Field(ge=1, le=50_000)] = Field(
         1_000, description="most timers fired in one transaction, so that fresh events are never far behind"

@@ -16,7 +16,7 @@ from services.notifier.domain.change import Change, Contact, change_of
 from services.notifier.domain.delivery import Planned, Story, Suppressed
 from services.notifier.domain.plan import left_behind, plan_campaign, plan_webhooks
 from services.notifier.domain.subscription import Subscription
-from services.notifier.store import contacts, dead_records, deliveries, progress, queue, subscriptions
+from services.notifier.store import contacts, dead_records, deliveries, progress, queue, subscriptions, work
 from services.notifier.store.contacts import customer_key
 from services.notifier.store.progress import Claim, Claimant
 from shared.contracts.cloudevent import TRACEPARENT, CloudEvent, decode, record_key
@@ -24,7 +24,7 @@ from shared.contracts.customer_updated import CustomerUpdated, read_customer_upd
 from shared.contracts.outcomes import Suppression
 from shared.contracts.stage_changed import CustomerSnapshot, StageChanged, read_stage_changed
 from shared.contracts.topics import Topic
-from shared.db.port import Database, Transaction
+from shared.db.port import Database, Transaction, Write
 from shared.errors import Poison
 from shared.log.port import Record, TopicPartition
 from shared.telemetry import metrics
@@ -178,13 +178,14 @@ def _start(
 
 @dataclass(frozen=True, slots=True)
 class Batcher:
-    """Handles batches for one process. `planned` is called after a commit that queued something."""
+    """Handles batches for one process. `planned` is called after a commit that queued something, with
+    when each endpoint has its first work of it, in milliseconds."""
 
     database: Database
     campaigns: CampaignIndex
     claimant: Claimant
     clock: Callable[[], int]
-    planned: Callable[[], None]
+    planned: Callable[[Mapping[str, int]], None]
 
     async def handle(
         self, claims: Mapping[TopicPartition, Claim], records: Mapping[TopicPartition, Sequence[Record]]
@@ -199,9 +200,9 @@ class Batcher:
                 for record in records[where]
                 if record.offset >= offset
             ]
-            await self._write(tx, [read(record) for record in fresh])
+            writes = await self._decide(tx, [read(record) for record in fresh])
             following = {where: max(offset, records[where][-1].offset + 1) for where, offset in offsets.items()}
-            await progress.advance(tx, claims, self.claimant, following)
+            await tx.write_all([*writes, progress.advance(following)])
         return frozenset(records) - frozenset(offsets)
 
     async def set_aside(self, claims: Mapping[TopicPartition, Claim], record: Record, detail: str) -> None:
@@ -210,33 +211,24 @@ class Batcher:
         async with self.database.transaction() as tx:
             if await progress.lock_owned(tx, {where: claims[where]}):
                 await dead_records.keep(tx, [(record, detail[:1000])])
-                await progress.advance(tx, claims, self.claimant, {where: record.offset + 1})
+                await tx.write_all([progress.advance({where: record.offset + 1})])
 
-    async def _write(self, tx: Transaction, reads: Sequence[Read]) -> None:
-        now_ms = self.clock()
+    async def _decide(self, tx: Transaction, reads: Sequence[Read]) -> list[Write]:
+        """Read what is needed, decide, and give what is to be written."""
         await dead_records.keep(tx, [(one.record, one.detail) for one in reads if isinstance(one, Unreadable)])
         keys = {_key(one) for one in reads if not isinstance(one, Unreadable)}
         if not keys:
-            return
-        before = await contacts.lock(tx, keys)
+            return []
+        now_ms = self.clock()
+        before, runs = await contacts.lock_with_runs(tx, keys)
         decided = Decided(dict(before))
-        runs = await self._runs(tx, reads)
         decide(reads, decided, runs, await self._known(tx, reads, now_ms))
-        changed = {key: contact for key, contact in decided.contacts.items() if contact is not before[key]}
-        await contacts.store(tx, changed)
-        await contacts.store_runs(tx, {pair: last for pair, last in decided.runs.items() if runs.get(pair) != last})
-        await self._cancel(tx, decided, now_ms)
-        await self._plan(tx, decided, now_ms)
-
-    async def _runs(self, tx: Transaction, reads: Sequence[Read]) -> dict[tuple[str, str], int]:
-        pairs = {
-            (_key(one), campaign.key)
-            for one in reads
-            if isinstance(one, Moved)
-            for campaign in self.campaigns.triggered_by(one.change)
-            if campaign.policy.kind is not PolicyKind.EVERY_ENTRY
-        }
-        return await contacts.last_runs(tx, pairs) if pairs else {}
+        return [
+            contacts.store({key: contact for key, contact in decided.contacts.items() if contact is not before[key]}),
+            contacts.store_runs({pair: last for pair, last in decided.runs.items() if runs.get(pair) != last}),
+            *await self._cancel(tx, decided, now_ms),
+            *await self._plan(tx, decided, now_ms),
+        ]
 
     async def _known(self, tx: Transaction, reads: Sequence[Read], now_ms: int) -> Known:
         tenants = {one.change.tenant for one in reads if isinstance(one, Moved)}
@@ -245,39 +237,46 @@ class Batcher:
             by_tenant.setdefault(one.tenant, []).append(one)
         return Known(self.campaigns, by_tenant, now_ms)
 
-    async def _cancel(self, tx: Transaction, decided: Decided, now_ms: int) -> None:
+    async def _cancel(self, tx: Transaction, decided: Decided, now_ms: int) -> list[Write]:
         """Close the steps that waited for a stage which this batch has seen left."""
         last = {
             queue.watch_key(one.tenant, one.customer_id, one.lifecycle): one
             for one in decided.changes
             if one.from_stage is not None
         }
-        waiting = await queue.lock_watched(tx, list(last)) if last else []
-        plans = await deliveries.load(tx, [row.id for row in waiting]) if waiting else {}
         ended = [
             Suppressed(plan, Suppression.LEFT_STAGE)
-            for row in waiting
-            for plan in left_behind(last[row.watched], [plans[row.id]])
+            for row, plan in await work.lock_watched(tx, last)
+            if left_behind(last[row.watched], [plan])
         ]
-        await deliveries.finish(tx, [one.ending() for one in ended], now_ms)
         _count(tx, ended)
+        return deliveries.finish([one.ending() for one in ended], now_ms)
 
-    async def _plan(self, tx: Transaction, decided: Decided, now_ms: int) -> None:
-        by_tenant: dict[str, list[Story]] = {}
-        for (tenant, _), story in decided.stories.items():
-            by_tenant.setdefault(tenant, []).append(story)
-        for tenant, stories in by_tenant.items():
-            await deliveries.tell(tx, tenant, stories)
+    async def _plan(self, tx: Transaction, decided: Decided, now_ms: int) -> list[Write]:
+        """Plan what is new: queue what is to be sent, close what is not."""
+        planned = list(decided.planned.values())
+        everything = [*planned, *(one.planned for one in decided.suppressed)]
+        new = await deliveries.insert_new(tx, everything)
+        queued = [one for one in planned if one.id in new]
         endings = [
             one.ending(decided.stories[one.planned.tenant, one.planned.change_id].traceparent)
             for one in decided.suppressed
+            if one.planned.id in new
         ]
-        planned = list(decided.planned.values())
-        duplicates = await deliveries.plan(tx, planned, endings, now_ms) if planned or endings else 0
         _count(tx, decided.suppressed)
+        duplicates = len(everything) - len(new)
         tx.after_commit(lambda: metrics.SUPPRESSIONS.labels(Suppression.DUPLICATE).inc(duplicates))
-        if planned:
-            tx.after_commit(self.planned)
+        if queued:
+            tx.after_commit(lambda: self.planned(_first_due(queued)))
+        return [deliveries.tell(decided.stories), queue.add(queued), *deliveries.close(endings, now_ms)]
+
+
+def _first_due(planned: Iterable[Planned]) -> dict[str, int]:
+    """When each endpoint has its first work of these, milliseconds."""
+    first: dict[str, int] = {}
+    for one in planned:
+        first[one.endpoint] = min(one.due_ms, first.get(one.endpoint, one.due_ms))
+    return first
 
 
 def _key(one: Moved | Updated) -> str:

@@ -7,18 +7,22 @@ answers holds up nobody, and its backlog stays in the database. Polling is the f
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from services.notifier.claiming import NOTHING, Claimer
+from services.notifier.claiming import Claimer
 from services.notifier.domain.delivery import Attempted, Channel, CompletedDispatch, PendingDispatch
 from services.notifier.recording import Recorder
 from shared.errors import Permanent, Transient
 from shared.telemetry.logging import logger
 
 POLL_SECONDS = 1.0
+_LOOK_AGAIN_SECONDS = 0.1
+"""After a claim, how soon the database is asked what comes next: not after each of many."""
+_GATHER_SECONDS = 0.005
 _MOST_PER_CLAIM = 100
 _MOST_PER_RECORD = 200
 _AHEAD = 4
@@ -63,6 +67,10 @@ class Dispatcher:
     room: Room
     clock: Callable[[], int]
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _due: dict[str, int] = field(default_factory=dict)
+    """When endpoints may have work, as far as it is known; milliseconds."""
+    _look_at: float = 0.0
+    """When to ask the database, in seconds of the monotonic clock."""
     _claimed: Counter[str] = field(default_factory=Counter)
     _failing: set[str] = field(default_factory=set)
     _gates: dict[str, asyncio.Semaphore] = field(default_factory=dict)
@@ -100,18 +108,58 @@ class Dispatcher:
         if waiting_ms and not stopping.is_set():
             await self._sleep(stopping, waiting_ms / 1000)
 
+    def announce(self, due: Mapping[str, int]) -> None:
+        """Say when endpoints have something new to do (milliseconds), so that nobody needs to ask the database."""
+        self._note(due)
+        self.wake.set()
+
+    def look(self) -> None:
+        """Ask the database what is due: something changed there."""
+        self._look_at = 0.0
+        self.wake.set()
+
     async def _claim_all(self) -> int:
         """Claim and start what there is room for; gives how long there is nothing to do, in milliseconds."""
-        due = await self.claimer.next_due()
-        now_ms = self.clock()
-        room = self._room_for([endpoint for endpoint, due_ms in due.items() if due_ms <= now_ms])
-        claimed = await self.claimer.claim(room) if room else NOTHING
+        if time.monotonic() >= self._look_at:
+            await self._learn()
+        room = self._room_for([endpoint for endpoint, due_ms in self._due.items() if due_ms <= self.clock()])
+        if not room:
+            return self._idle_ms()
+        await self._claim(room)
+        return 0
+
+    async def _learn(self) -> None:
+        """Read when each endpoint is due. What is announced meanwhile is kept: the answer may be older."""
+        self._look_at, self._due = time.monotonic() + POLL_SECONDS, {}
+        try:
+            self._note(await self.claimer.next_due())
+        except Transient:
+            self._look_at = 0.0
+            raise
+
+    async def _claim(self, room: Mapping[str, int]) -> None:
+        """Claim from these endpoints. One that gave all it was asked for has more; of any other it is not known."""
+        for endpoint in room:
+            del self._due[endpoint]
+        try:
+            claimed = await self.claimer.claim(room)
+        except Transient:
+            self._look_at = 0.0
+            raise
+        self._look_at = min(self._look_at, time.monotonic() + _LOOK_AGAIN_SECONDS)
         for one in claimed.pending:
             self._start(one)
-        if claimed.taken:
-            return 0
-        later = [due_ms - now_ms for due_ms in due.values() if due_ms > now_ms]
-        return max(1, min([*later, round(POLL_SECONDS * 1000)]))
+        self._note({endpoint: 0 for endpoint, most in room.items() if claimed.taken.get(endpoint, 0) >= most})
+
+    def _note(self, due: Mapping[str, int]) -> None:
+        for endpoint, due_ms in due.items():
+            self._due[endpoint] = min(due_ms, self._due.get(endpoint, due_ms))
+
+    def _idle_ms(self) -> int:
+        """How long until something is due or the database is to be asked; what has no room yet wakes when it has."""
+        now_ms = self.clock()
+        later = [due_ms - now_ms for due_ms in self._due.values() if due_ms > now_ms]
+        return max(1, min([*later, round((self._look_at - time.monotonic()) * 1000)]))
 
     def _room_for(self, ready: Sequence[str]) -> dict[str, int]:
         """How much to ask of each endpoint; the least busy first, since one claim takes only so many."""
@@ -164,6 +212,9 @@ class Dispatcher:
     async def _record_forever(self) -> None:
         while True:
             batch = [await self._completed.get()]
+            if self._tasks:
+                # Attempts end in bursts, and one transaction for several is worth the wait.
+                await asyncio.sleep(_GATHER_SECONDS)
             while len(batch) < _MOST_PER_RECORD and not self._completed.empty():
                 batch.append(self._completed.get_nowait())
             await self._record(batch)

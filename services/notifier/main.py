@@ -149,10 +149,14 @@ def build(
     )
 
     def wake() -> None:
-        dispatcher.wake.set()
+        dispatcher.look()
         relay.wake.set()
 
-    batcher = Batcher(database, CampaignIndex(known), Claimant(holder, ""), clock, wake)
+    def planned(due: Mapping[str, int]) -> None:
+        dispatcher.announce(due)
+        relay.wake.set()
+
+    batcher = Batcher(database, CampaignIndex(known), Claimant(holder, ""), clock, planned)
     planning = Planning(resources.log, batcher, settings.session_timeout_ms)
     desk = Desk(database, clock, wake, channels.webhook, tokens, settings.webhook_allow_private)
     return Notifier(resources, planning, dispatcher, relay, channels, desk)

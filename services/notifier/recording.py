@@ -10,7 +10,7 @@ import uuid_utils
 from services.notifier.domain.delivery import Channel, CompletedDispatch, Ending, Post
 from services.notifier.domain.retry import Decision, Disable, Done, GiveUp, Pause, RetryAt, Tried, decide
 from services.notifier.domain.subscription import Subscription, SubscriptionStatus
-from services.notifier.store import attempts, deliveries, queue, subscriptions
+from services.notifier.store import attempts, deliveries, queue, subscriptions, work
 from services.notifier.store.queue import PARKED_MS, Waiting
 from services.notifier.store.subscriptions import Health
 from shared.contracts.outcomes import Outcome
@@ -47,14 +47,13 @@ class Recorder:
         """Record attempts of distinct deliveries. One whose lease was lost is another's to record."""
         async with self.database.transaction() as tx:
             now_ms = self.clock()
-            endpoints = {one.pending.planned.subscription_id for one in completions} - {""}
-            known = await subscriptions.load(tx, endpoints, now_ms)
-            rows = await queue.lock(tx, sorted(one.pending.planned.id for one in completions))
+            rows, known = await work.lock_leased(tx, {one.pending.planned.id for one in completions}, now_ms)
             ours = [one for one in completions if _is_ours(one, rows)]
             decided = [self._decide(one, known, now_ms) for one in ours]
-            await attempts.add(tx, [(str(uuid_utils.uuid7()), one.completed, one.attempts) for one in decided])
-            await queue.put(tx, [row for one in decided for row in _again(one, rows)])
-            await deliveries.finish(tx, [ending for one in decided for ending in _ending(one)], now_ms)
+            made = [(str(uuid_utils.uuid7()), one.completed, one.attempts) for one in decided]
+            again = [row for one in decided for row in _again(one, rows)]
+            endings = [ending for one in decided for ending in _ending(one)]
+            await tx.write_all([attempts.add(made), queue.put(again), *deliveries.finish(endings, now_ms)])
             await self._record_health(tx, decided, known, now_ms)
             tx.after_commit(lambda: _count(decided))
             tx.after_commit(self.recorded)

@@ -25,7 +25,7 @@ POLL_SECONDS = 1.0
 LEASE_MS = 5_000
 _LEASE = "relay"
 _BACKOFF_SECONDS = 0.5
-_GATHER_SECONDS = 0.05
+_GATHER_SECONDS = 0.2
 
 _log = logger(__name__)
 

@@ -92,8 +92,8 @@ async def unsubscribe(tx: Transaction, named: Named, now_ms: int) -> None:
     contact = (await contacts.lock(tx, [key]))[key]
     if contact.unsubscribed or contact.consent.get(named.channel) is False:
         return
-    await contacts.store(tx, {key: replace(contact, unsubscribed=True)})
-    await outbox.add(tx, [_withdrawal(named, now_ms)])
+    unsubscribed = contacts.store({key: replace(contact, unsubscribed=True)})
+    await tx.write_all([unsubscribed, outbox.add([_withdrawal(named, now_ms)])])
 
 
 def _withdrawal(named: Named, now_ms: int) -> Unpublished:

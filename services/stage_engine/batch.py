@@ -33,7 +33,7 @@ from shared.log.port import Record
 from shared.telemetry.metrics import Phase
 
 _OPEN_TRANSACTIONS = 2
-_MOST_RECORDS = 4_000
+_MOST_RECORDS = 2_000
 _GATHER_BELOW = 50
 _GATHER_SECONDS = 0.01
 _log = structlog.get_logger(__name__)

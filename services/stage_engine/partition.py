@@ -57,7 +57,7 @@ class PartitionWorker:
         """Take records over, in log order. A full queue pauses the fetching of this partition."""
         self._queue.extend(records)
         self._wake.set()
-        if len(self._queue) >= 2 * self.limits.records and not self._paused:
+        if len(self._queue) >= self.limits.records and not self._paused:
             self._paused = True
             self.consumer.pause(self.where)
 
@@ -80,7 +80,7 @@ class PartitionWorker:
     async def _apply_batch(self) -> None:
         self._busy = True
         records = [self._queue.popleft() for _ in range(min(len(self._queue), self.limits.records))]
-        if self._paused and len(self._queue) < self.limits.records:
+        if self._paused and len(self._queue) < self.limits.records // 2:
             self._paused = False
             self.consumer.resume(self.where)
         self._told(await self._patiently(lambda: self.batches.apply(self.claim, records)))

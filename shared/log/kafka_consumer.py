@@ -17,8 +17,8 @@ from shared.log.kafka_errors import abandon, log_error, stop, within
 from shared.log.port import LogUnavailable, Membership, Record, TopicPartition
 
 _GRACE_SECONDS = 0.5
-_PARTITION_FETCH_BYTES = 1024 * 1024
-_FETCH_BYTES = 16 * 1024 * 1024
+_PARTITION_FETCH_BYTES = 256 * 1024
+_FETCH_BYTES = 4 * 1024 * 1024
 
 _log = structlog.get_logger(__name__)
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpcore2
 
 from services.notifier.channels.address_guard import is_public
+from services.notifier.channels.wire import open_wire
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -33,7 +34,6 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
     def __init__(self, *, allow_private: bool, resolve: Resolve = resolve) -> None:
         self._allow_private = allow_private
         self._resolve = resolve
-        self._tcp = httpcore2.AnyIOBackend()
 
     async def connect_tcp(
         self,
@@ -52,10 +52,10 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
     async def _dial(self, addresses: Sequence[str], port: int, timeout: float | None) -> httpcore2.AsyncNetworkStream:
         for address in addresses[:-1]:
             try:
-                return await self._tcp.connect_tcp(address, port, timeout)
+                return await open_wire(address, port, timeout)
             except httpcore2.ConnectError:
                 continue
-        return await self._tcp.connect_tcp(addresses[-1], port, timeout)
+        return await open_wire(addresses[-1], port, timeout)
 
     async def connect_unix_socket(self, *_args: Any, **_options: Any) -> httpcore2.AsyncNetworkStream:
         raise AddressRefused("webhooks never go to local sockets")

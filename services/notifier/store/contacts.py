@@ -42,7 +42,11 @@ def customer_key(tenant: str, customer_id: str) -> str:
 
 
 _LOCKED = (
-    select(*(tables.contacts.c[name] for name in COLUMNS), tables.campaign_runs.c.campaign, tables.campaign_runs.c.last_run_ms)
+    select(
+        *(tables.contacts.c[name] for name in COLUMNS),
+        tables.campaign_runs.c.campaign,
+        tables.campaign_runs.c.last_run_ms,
+    )
     .select_from(
         tables.contacts.outerjoin(
             tables.campaign_runs, tables.campaign_runs.c.customer_key == tables.contacts.c.customer_key
@@ -84,7 +88,8 @@ async def lock_with_runs(tx: Transaction, keys: Collection[str]) -> tuple[dict[s
 async def _locked(tx: Transaction, keys: Sequence[str]) -> tuple[dict[str, Contact], Runs]:
     found: dict[str, Contact] = {}
     runs: Runs = {}
-    for *known, campaign, last_run_ms in await tx.execute(_LOCKED, {"keys": padded(keys)}):
+    for row in await tx.execute(_LOCKED, {"keys": padded(keys)}):
+        *known, campaign, last_run_ms = tuple(row)
         if known[0] not in found:
             found[known[0]] = contact_of(known)
         if campaign is not None:

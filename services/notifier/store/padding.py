@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TypeVar
+
+Value = TypeVar("Value")
 
 
-def padded[T](values: Collection[T]) -> list[T]:
+def padded(values: Collection[Value]) -> list[Value]:
     """The values, one of them repeated until there are a power of two.
 
     A statement is prepared anew for every length of its list, which costs two more round trips and a place in the

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 from sqlalchemy import delete, select, update
 
-from services.notifier.domain.delivery import Channel
 from services.notifier.domain.subscription import Filters, Subscription, SubscriptionStatus, endpoint_of
 from services.notifier.store import queue, tables
 from shared.contracts.outcomes import Outcome

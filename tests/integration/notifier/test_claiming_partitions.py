@@ -88,7 +88,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 def planning(log: LogOfOne, database: Database) -> Planning:
-    batcher = Batcher(database, CampaignIndex({}), Claimant("me", ""), lambda: 0, lambda: None)
+    batcher = Batcher(database, CampaignIndex({}), Claimant("me", ""), lambda: 0, lambda _due: None)
     return Planning(log, batcher, 6_000)
 
 
