@@ -25,6 +25,7 @@ TOPICS = (Topic.STAGE_CHANGED, Topic.CUSTOMER_UPDATED)
 MOST_RECORDS = 500
 FETCH_MS = 250
 SERVICE = "notifier"
+_GATHER_SECONDS = 0.01
 _FIRST_BACKOFF_SECONDS = 0.1
 _LONGEST_BACKOFF_SECONDS = 5.0
 
@@ -89,6 +90,9 @@ class Planning:
             batch = {where: records for where, records in batch.items() if where in self._claims and records}
             if batch:
                 await self._handle(batch)
+                # Records come in bursts, and a transaction costs the same for one as for many. The first of a burst
+                # waits for nobody.
+                await asyncio.sleep(_GATHER_SECONDS)
             self._backoff = 0.0
         except Transient as error:
             self._forget(batch)

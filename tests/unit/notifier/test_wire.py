@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import httpcore2
 import pytest
+import trustme
 
 from services.notifier.channels.dialling import GuardedBackend
 from services.notifier.channels.wire import open_wire
@@ -53,15 +52,17 @@ async def pooled(context: ssl.SSLContext | None = None) -> AsyncIterator[httpcor
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for shop.example that only those trust who were given it, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    made, key = folder / "cert.pem", folder / "key.pem"
-    named = ["-subj", "/CN=shop.example", "-addext", "subjectAltName=DNS:shop.example"]
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    command = ["openssl", "req", "-x509", *kind, *named, "-keyout", str(key), "-out", str(made)]
-    subprocess.run(command, check=True, capture_output=True)
-    return made, key
+def authority() -> trustme.CA:
+    """Vouches for shop.example, to those who trust it."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def serving(authority: trustme.CA) -> ssl.SSLContext:
+    """What shop.example serves with."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("shop.example").configure_cert(context)
+    return context
 
 
 async def test_requests_follow_each_other_on_one_connection_each_in_one_piece() -> None:
@@ -123,24 +124,21 @@ async def test_nobody_listening_is_a_connect_error() -> None:
         await open_wire("127.0.0.1", port, 5)
 
 
-async def test_tls_names_the_host_and_works_for_many_requests(certificate: tuple[Path, Path]) -> None:
-    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    serving.load_cert_chain(*certificate)
-    trusting = ssl.create_default_context(cafile=str(certificate[0]))
+async def test_tls_names_the_host_and_works_for_many_requests(authority: trustme.CA, serving: ssl.SSLContext) -> None:
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
     peer = Peer()
     async with listening(peer, serving) as port, pooled(trusting) as pool:
         for _ in range(2):
             assert (await pool.request("POST", f"https://shop.example:{port}/", content=b"b")).content == b"ok"
-        with pytest.raises(httpcore2.ConnectError, match="(?i)certificate"):
+        with pytest.raises(httpcore2.ConnectError, match=r"(?i)certificate"):
             await pool.request("POST", f"https://other.example:{port}/", content=b"b")
     assert len(peer.pieces) == 2
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused(certificate: tuple[Path, Path]) -> None:
-    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    serving.load_cert_chain(*certificate)
+async def test_a_certificate_that_nobody_vouches_for_is_refused(serving: ssl.SSLContext) -> None:
     peer = Peer()
     async with listening(peer, serving) as port, pooled(ssl.create_default_context()) as pool:
-        with pytest.raises(httpcore2.ConnectError, match="(?i)certificate"):
+        with pytest.raises(httpcore2.ConnectError, match=r"(?i)certificate"):
             await pool.request("POST", f"https://shop.example:{port}/", content=b"b")
     assert not peer.pieces
