@@ -36,15 +36,23 @@ MUTATIONS = (
     Mutation(
         "epoch check",
         f"{_ENGINE}/store/progress.py",
-        ".where(progress.c.partition == claimed.partition, progress.c.epoch == claimed.epoch)",
-        ".where(progress.c.partition == claimed.partition)",
+        ".where(tuple_(progress.c.partition, progress.c.epoch).in_(wanted))\n"
+        "        .order_by(progress.c.partition)\n"
+        "        .with_for_update()\n"
+        "    )\n"
+        "    rows = [tuple(row) for row in found]\n",
+        ".where(progress.c.partition.in_(dict(wanted)))\n"
+        "        .order_by(progress.c.partition)\n"
+        "        .with_for_update()\n"
+        "    )\n"
+        "    rows = [(row[0], dict(wanted)[row[0]], *tuple(row)[2:]) for row in found]\n",
         "zombie_applies or zombie_fires",
     ),
     Mutation(
         "dedupe: duplicates are filtered",
         f"{_ENGINE}/batch.py",
-        "fresh=[entry for entry in entries if entry.offset in new],",
-        "fresh=list(entries),",
+        "part.fresh = [entry for entry in part.entries if (entry.partition, entry.offset) in new]",
+        "part.fresh = list(part.entries)",
         "counts_once",
     ),
     Mutation(
@@ -86,18 +94,17 @@ MUTATIONS = (
     Mutation(
         "next_offset filter",
         f"{_ENGINE}/batch.py",
-        "ahead = [record for record in records if record.offset >= at.next_offset]",
-        "ahead = list(records)",
+        "Part(claim, at, [record for record in batches[claim] if record.offset >= at.next_offset])",
+        "Part(claim, at, list(batches[claim]))",
         "below_next_offset or delivered_again",
     ),
     Mutation(
         "decision and outbox in one transaction",
         f"{_ENGINE}/batch.py",
-        "            outcome = replace(self._outcome(after, decided, loaded), letters=letters)\n"
-        "            written = await write(transaction, claim, outcome)\n",
-        "            outcome = replace(self._outcome(after, decided, loaded), letters=letters)\n"
+        "            await history.remove(transaction, refused)\n            written = await write(transaction, outcomes)\n",
+        "            await history.remove(transaction, refused)\n"
         "        async with self.database.transaction() as transaction:\n"
-        "            written = await write(transaction, claim, outcome)\n",
+        "            written = await write(transaction, outcomes)\n",
         "whatever_commit",
     ),
 )
