@@ -80,7 +80,7 @@ class PartitionWorker:
     async def _apply_batch(self) -> None:
         self._busy = True
         records = [self._queue.popleft() for _ in range(min(len(self._queue), self.limits.records))]
-        if self._paused and len(self._queue) < self.limits.records // 2:
+        if self._paused and len(self._queue) <= self.limits.records // 2:
             self._paused = False
             self.consumer.resume(self.where)
         self._told(await self._patiently(lambda: self.batches.apply(self.claim, records)))
