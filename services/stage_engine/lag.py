@@ -17,7 +17,7 @@ from shared.contracts.times import now_ms
 from shared.db.port import Database
 from shared.errors import Transient
 from shared.log.port import Consumer, TopicPartition
-from shared.telemetry.metrics import LAG_RECORDS, LAG_SECONDS, TIMERS_DUE, TIMERS_OLDEST_SECONDS
+from shared.telemetry.metrics import LAG_RECORDS, LAG_SECONDS, OUTBOX_WAITING, TIMERS_DUE, TIMERS_OLDEST_SECONDS
 
 STUCK_SECONDS = 60.0
 _EVERY_SECONDS = 5.0
@@ -50,6 +50,7 @@ class LagObserver:
                 # All at once: the log may answer each question only after a fetch that waits for records.
                 await asyncio.gather(*(self._observe(where, worker) for where, worker in workers.items()))
                 await self.consumer.tell_progress({where: worker.next_offset for where, worker in workers.items()})
+                OUTBOX_WAITING.set(sum(relay.backlog() for each in workers.values() for relay in each.relays.values()))
                 await self._observe_timers(workers)
             await asyncio.sleep(_EVERY_SECONDS)
 

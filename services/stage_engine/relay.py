@@ -126,6 +126,10 @@ class Relay:
         else:
             self.look()
 
+    def backlog(self) -> int:
+        """Records that were handed over and not appended yet."""
+        return len(self._queue)
+
     def look(self) -> None:
         """Something may be in the table that was not handed over."""
         self._queue.clear()

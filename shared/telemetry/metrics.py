@@ -11,7 +11,6 @@ from prometheus_client import Counter, Gauge, Histogram
 class Phase(StrEnum):
     """The parts that one batch's time is made of."""
 
-    DECODE = "decode"
     HISTORY = "history"
     LOAD = "load"
     DECIDE = "decide"
@@ -52,7 +51,7 @@ TIMERS_DUE = Gauge("jornada_timers_due", "Timers that are ripe and have not fire
 TIMERS_OLDEST_SECONDS = Gauge("jornada_timers_oldest_seconds", "How long the oldest ripe timer has been waiting")
 STAGE_CHANGES = Counter("jornada_stage_changes_total", "Stage changes decided", ["lifecycle", "to"])
 EVALUATION_ERRORS = Counter("jornada_evaluation_errors_total", "Conditions that failed at run time", ["lifecycle"])
-OUTBOX_WAITING = Gauge("jornada_outbox_waiting", "Outbox rows that are not published yet")
+OUTBOX_WAITING = Gauge("jornada_outbox_waiting", "Decided records that are not published yet")
 
 # Notifier
 DELIVERIES = Counter("jornada_deliveries_total", "Delivery attempts by outcome", ["channel", "outcome"])
