@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any, Final, TextIO, cast
 
@@ -34,6 +35,9 @@ def logger(name: str) -> Logger:
     return cast("Logger", structlog.get_logger(name))
 
 
+_SELDOM_SECONDS = 10.0
+
+
 def configure_logging(settings: Settings) -> None:
     """Send everything, ours and the libraries', through one handler. Call once at start; calling again replaces it."""
     shared: list[Processor] = [
@@ -50,6 +54,7 @@ def configure_logging(settings: Settings) -> None:
         cache_logger_on_first_use=False,
     )
     handler = _StandardError()
+    handler.addFilter(Seldom())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(settings.environment))
     )
@@ -57,6 +62,28 @@ def configure_logging(settings: Settings) -> None:
     logging.root.setLevel(settings.log_level)
     for name, level in _CHATTY.items():
         logging.getLogger(name).setLevel(max(level, logging.getLevelName(settings.log_level)))
+
+
+class Seldom(logging.Filter):
+    """Lets a message of the Kafka client through once in ten seconds, with how many like it were left out. While a broker
+    is away the client complains hundreds of times a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith("aiokafka"):
+            return True
+        key, now = (record.name, str(record.msg)), time.monotonic()
+        since, left_out = self._seen.get(key, (-_SELDOM_SECONDS, 0))
+        if now - since < _SELDOM_SECONDS:
+            self._seen[key] = (since, left_out + 1)
+            return False
+        if left_out:
+            record.msg = f"{record.msg} ({left_out} more like it)"
+        self._seen[key] = (now, 0)
+        return True
 
 
 class _StandardError(logging.StreamHandler[TextIO]):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from shared.settings import Settings
-from shared.telemetry.logging import configure_logging, logger
+from shared.telemetry.logging import Seldom, configure_logging, logger
 
 
 @pytest.fixture
@@ -50,3 +50,19 @@ def test_failures_are_logged_with_their_traceback(capsys: pytest.CaptureFixture[
     except ValueError as error:
         logger("shop").error("failed", exc_info=error)
     assert "ValueError: broken" in json.loads(capsys.readouterr().err)["exception"]
+
+
+def test_a_client_that_complains_all_the_time_is_heard_seldom_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("shared.telemetry.logging.time.monotonic", lambda: now[0])
+    seldom = Seldom()
+
+    def heard(name: str, message: str) -> str | None:
+        record = logging.LogRecord(name, logging.ERROR, "", 0, message, (1,), None)
+        return record.getMessage() if seldom.filter(record) else None
+
+    told = [heard("aiokafka.client", "node %s is away") for _ in range(5)]
+    assert told == ["node 1 is away", None, None, None, None]
+    assert heard("jornada", "node %s is away") == "node 1 is away"
+    now[0] = 11.0
+    assert heard("aiokafka.client", "node %s is away") == "node 1 is away (4 more like it)"
