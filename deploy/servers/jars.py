@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -54,9 +55,27 @@ def kafka_class_path() -> list[Path]:
         _say(
             f"fetching Apache Kafka {KAFKA_VERSION} into {folder} ({len(missing)} of {len(jars)} jars, 45 MB in all, once) …"
         )
-        _fetch(missing, folder)
+        _fetch_apart()
         _say(f"fetched Apache Kafka {KAFKA_VERSION}")
     return [folder / jar.file_name for jar in jars]
+
+
+def _fetch_apart() -> None:
+    """Fetch in a process of its own: the resolver leaves connections open that would haunt this one for as long as it lives."""
+    command = [sys.executable, "-m", "deploy.servers.jars"]
+    fetched = subprocess.run(command, cwd=_PROJECT_ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    if fetched.returncode:
+        raise ServerError(fetched.stdout.strip() or "the jars of Apache Kafka could not be fetched")
+
+
+def _fetch_missing() -> int:
+    folder = cache_dir()
+    try:
+        _fetch([jar for jar in _read_list() if not (folder / jar.file_name).exists()], folder)
+    except ServerError as error:
+        print(error)
+        return 1
+    return 0
 
 
 def _read_list() -> list[Jar]:
@@ -110,3 +129,7 @@ def _advice(jar: Jar, reason: str) -> str:
 
 def _say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(_fetch_missing())
