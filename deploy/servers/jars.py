@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deploy.servers.processes import ServerError
@@ -19,6 +20,7 @@ _PROJECT_ROOT = Path(__file__).parents[2]
 # A jar of 8 MB over a slow line, per read rather than in all.
 _READ_TIMEOUT_SECONDS = 60
 _PARALLEL_DOWNLOADS = 4
+_FETCH = "import sys; from deploy.servers import jars; sys.exit(jars.fetch_here(*sys.argv[1:]))"
 
 
 @dataclass(frozen=True)
@@ -55,23 +57,24 @@ def kafka_class_path() -> list[Path]:
         _say(
             f"fetching Apache Kafka {KAFKA_VERSION} into {folder} ({len(missing)} of {len(jars)} jars, 45 MB in all, once) …"
         )
-        _fetch_apart()
+        _fetch_apart(missing, folder)
         _say(f"fetched Apache Kafka {KAFKA_VERSION}")
     return [folder / jar.file_name for jar in jars]
 
 
-def _fetch_apart() -> None:
-    """Fetch in a process of its own: the resolver leaves connections open that would haunt this one for as long as it lives."""
-    command = [sys.executable, "-m", "deploy.servers.jars"]
+def _fetch_apart(missing: list[Jar], folder: Path) -> None:
+    """Fetch in a process of its own: the resolver leaves connections open that would haunt this one as long as it lives."""
+    wanted = json.dumps([asdict(jar) for jar in missing])
+    command = [sys.executable, "-c", _FETCH, wanted, str(folder)]
     fetched = subprocess.run(command, cwd=_PROJECT_ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if fetched.returncode:
         raise ServerError(fetched.stdout.strip() or "the jars of Apache Kafka could not be fetched")
 
 
-def _fetch_missing() -> int:
-    folder = cache_dir()
+def fetch_here(wanted: str, folder: str) -> int:
+    """What that process does; says on standard output what could not be had, and gives its exit code."""
     try:
-        _fetch([jar for jar in _read_list() if not (folder / jar.file_name).exists()], folder)
+        _fetch([Jar(**each) for each in json.loads(wanted)], Path(folder))
     except ServerError as error:
         print(error)
         return 1
@@ -129,7 +132,3 @@ def _advice(jar: Jar, reason: str) -> str:
 
 def _say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(_fetch_missing())
