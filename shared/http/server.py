@@ -32,7 +32,7 @@ _POLL_SECONDS: Final = 0.05
 _EVERY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """What to dial on this machine for an address that only means "all of them"."""
 Announce = Callable[[str], Awaitable[None]]
-_COLLECT_AFTER = 50_000
+_COLLECT_AFTER = 30_000
 """Objects made and not gone, after which the young ones are looked through for cycles."""
 
 
