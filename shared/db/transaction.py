@@ -55,9 +55,7 @@ class CoreTransaction(ABC):
     async def insert_new(
         self, table: Table, columns: Sequence[str], rows: Sequence[Row], returning: Sequence[str]
     ) -> list[Row]:
-        statement = (
-            f"{self._insert_head(table, columns)} {{source}} ON CONFLICT DO NOTHING RETURNING {_names(returning)}"
-        )
+        statement = f"{self._text(Write(Action.INSERT_NEW, table, columns, rows))} RETURNING {_names(returning)}"
         return await self._write(statement, table, columns, rows, fetch=True)
 
     async def upsert(self, table: Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
