@@ -35,7 +35,7 @@ from shared.telemetry.metrics import Phase
 _OPEN_TRANSACTIONS = 2
 _MOST_RECORDS = 1_500
 _GATHER_BELOW = 50
-_GATHER_SECONDS = 0.025
+_GATHER_SECONDS = 0.01
 _log = structlog.get_logger(__name__)
 _TENANT = re.compile(TENANT_PATTERN, re.ASCII)
 

@@ -21,6 +21,7 @@ from shared.auth.tenants import Tenants
 from shared.contracts.field_errors import FieldError, pointer
 from shared.errors import Permanent, Transient
 from shared.http import problems
+from shared.http.paths import PathSegments
 from shared.http.problems import Kind, Problem, answer, unavailable
 from shared.service import Check, Resources, Service
 from shared.telemetry.logging import logger
@@ -125,6 +126,7 @@ def _add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(Transient, _on_transient)
     app.add_middleware(_UnexpectedErrors)
+    #app.add_middleware(PathSegments)
 
 
 async def _on_problem(request: Request, error: Exception) -> Response:

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -55,6 +56,31 @@ def test_what_was_taken_survives_a_stop_in_order(tmp_path: Path, number: signal.
 
         wait_until(is_applied, 20, what="the purchase posted before the stop")
         assert ended_by(process, number) == 0
+
+
+def test_an_id_of_any_characters_can_be_read_where_it_was_posted(tmp_path: Path) -> None:
+    """On one port for all services, so that no route of one takes what is meant for another's."""
+    odd = ["a", "a/stage-changes", "a/deliveries", "a%2Fdeliveries", "50% off?", "São João #1/2"]
+    data = {"name": "Ana", "email": "ana@example.com", "consent": {"email": True}}
+    with running([*JORNADA, "up"], tmp_path, http_port="0") as process:
+        url, key = url_and_key(read_until(process, "Ctrl-C"))
+        with httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, trust_env=False) as client:
+            events = [{"type": "signup", "customer_id": one, "data": data} for one in odd]
+            assert client.post("/v1/events", json=events).status_code == 202
+
+            def answers(below: str = "") -> list[httpx2.Response]:
+                return [client.get(f"/v1/customers/{quote(one, safe='')}{below}") for one in odd]
+
+            wait_until(lambda: all(one.status_code == 200 for one in answers()), 20, what="all sign-ups")
+            assert [one.json()["customer_id"] for one in answers()] == odd
+            assert [one.json()["customer_id"] for one in answers("/stage-changes")] == odd
+            wait_until(
+                lambda: all(one.json()["deliveries"] for one in answers("/deliveries")), 20, what="a welcome for each"
+            )
+            planned = [one.json()["deliveries"] for one in answers("/deliveries")]
+            assert [{each["customer_id"] for each in found} for found in planned] == [{one} for one in odd]
+            assert client.get("/v1/customers/a/stage-changes").json()["customer_id"] == "a"
+        assert ended_by(process, signal.SIGTERM) == 0
 
 
 def test_a_key_made_beside_a_running_service_works_at_once_and_ends_when_revoked(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from services.notifier.store.queue import PARKED_MS
 from shared.auth.dependency import require
 from shared.auth.scopes import Caller, Scope
 from shared.contracts.times import to_text
+from shared.http.paths import Segment
 from shared.http.problems import CONFLICT, Problem
 
 Reader = Annotated[Caller, Depends(require(Scope.CUSTOMERS_READ))]
@@ -65,14 +66,14 @@ def router(desk: Desk) -> APIRouter:
     routes = APIRouter(tags=["deliveries"])
 
     @routes.get("/v1/customers/{customer_id}/deliveries", response_model=DeliveriesOut)
-    async def of_customer(customer_id: str, caller: Reader, limit: Limit = 50, cursor: Cursor = "") -> DeliveriesOut:
+    async def of_customer(customer_id: Segment, caller: Reader, limit: Limit = 50, cursor: Cursor = "") -> DeliveriesOut:
         """Everything planned for a customer, with what became of it and why; empty for one nobody planned for."""
         chosen = deliveries.with_state(caller.tenant).where(tables.deliveries.c.customer_id == customer_id)
         return await _page(desk, chosen, limit, cursor)
 
     @routes.get("/v1/subscriptions/{subscription_id}/deliveries", response_model=DeliveriesOut)
     async def of_subscription(
-        subscription_id: str, caller: Writer, limit: Limit = 50, cursor: Cursor = ""
+        subscription_id: Segment, caller: Writer, limit: Limit = 50, cursor: Cursor = ""
     ) -> DeliveriesOut:
         """The delivery log of an endpoint."""
         async with desk.database.reading() as tx:
@@ -82,7 +83,7 @@ def router(desk: Desk) -> APIRouter:
         return await _page(desk, chosen, limit, cursor)
 
     @routes.post("/v1/deliveries/{delivery_id}/redeliver", status_code=202, response_model=DeliveryOut)
-    async def redeliver(delivery_id: str, caller: Writer) -> DeliveryOut:
+    async def redeliver(delivery_id: Segment, caller: Writer) -> DeliveryOut:
         """Post a finished webhook again, under the same id, so that the receiver can tell."""
         async with desk.database.transaction() as tx:
             found = await deliveries.find(tx, caller.tenant, delivery_id)
