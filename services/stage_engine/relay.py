@@ -32,7 +32,7 @@ from shared.log.port import FencedProducer, Log, Message, Producer
 
 _BATCH = 1_000
 _MOST_QUEUED = 10_000
-_FORGET_SECONDS = 0.5
+_FORGET_SECONDS = 2.0
 _TYPES = {
     Topic.STAGE_CHANGED: STAGE_CHANGED_TYPE,
     Topic.CUSTOMER_UPDATED: CUSTOMER_UPDATED_TYPE,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 SECOND_MS = 1_000
 MINUTE_MS = 60 * SECOND_MS
@@ -35,6 +36,7 @@ def from_ms(milliseconds: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
+@lru_cache(4_096)  # the same instant is written several times about one customer
 def to_text(milliseconds: int) -> str:
     """RFC 3339 text, for example `2026-11-22T14:03:11.000Z`."""
     return from_ms(milliseconds).isoformat(timespec="milliseconds")[:-6] + "Z"

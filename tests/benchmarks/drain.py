@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Mapping
 
+import httpx2
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from sqlalchemy import func, select
 
 from services.stage_engine.store import tables
@@ -85,20 +86,51 @@ async def _load(cluster: Cluster, tenant: str, seed: int) -> None:
 
 
 async def _drain(cluster: Cluster, engines: int) -> tuple[float, list[ServiceProcess]]:
-    """From the first event applied to the last one's outbox row relayed."""
+    """From when every engine has its share of the partitions until the last record has come to a topic.
+
+    The end is the log's own time of the last record: outbox rows are deleted a while after they were appended.
+    """
     database = connect(cluster.settings.database_url, 2)
     already = await _applied(database)
     services = [await asyncio.to_thread(cluster.start, "engine", 8110 + number) for number in range(engines)]
-    while await _applied(database) == already:
+    share = cluster.settings.partitions // engines
+    while not all(await asyncio.gather(*(_owns(each, share) for each in services))):
         await asyncio.sleep(0.02)
     for each in services:
         each.mark()
-    first, started = await _applied(database), time.perf_counter()
+    first, started_ms = await _applied(database), now_ms()
     while await _applied(database) < already + EVENTS or await _waiting(database):
         await asyncio.sleep(0.1)
-    seconds = time.perf_counter() - started
+    seconds = (await _last_arrival_ms(cluster) - started_ms) / 1000
     await database.close()
     return (already + EVENTS - first) / seconds, services
+
+
+async def _owns(service: ServiceProcess, partitions: int) -> bool:
+    async with httpx2.AsyncClient() as client:
+        metrics = (await client.get(f"{service.url}/metrics")).text
+    return f'jornada_partitions_owned{{service="engine"}} {partitions:.1f}' in metrics
+
+
+async def _last_arrival_ms(cluster: Cluster) -> int:
+    """When the last record came to the topics that engines write."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=cluster.settings.kafka_bootstrap)
+    await consumer.start()
+    try:
+        partitions = range(cluster.settings.partitions)
+        places = [
+            TopicPartition(topic, n) for topic in (Topic.STAGE_CHANGED, Topic.CUSTOMER_UPDATED) for n in partitions
+        ]
+        consumer.assign(places)
+        # Transactions end with a marker, which has an offset and is no record.
+        for place, end in (await consumer.end_offsets(places)).items():
+            consumer.seek(place, max(0, end - 3))
+        last = 0
+        while batch := await consumer.getmany(timeout_ms=1_000):
+            last = max([last, *(record.timestamp for records in batch.values() for record in records)])
+        return last
+    finally:
+        await consumer.stop()
 
 
 async def _applied(database: Database) -> int:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from services.stage_engine.domain.decision import (
@@ -31,6 +31,8 @@ from services.stage_engine.domain.walk import Situation, Walk, facts_read, next_
 
 NEW_CUSTOMER = CustomerState(facts=dict(START_VALUES))
 """The state of a customer who was never heard of."""
+
+_ALWAYS = 1 << 62
 
 
 def advance(rules: Rules, state: CustomerState, occurrence: Event | Tick) -> Decision:
@@ -55,7 +57,7 @@ def advance(rules: Rules, state: CustomerState, occurrence: Event | Tick) -> Dec
     return advanced.result()
 
 
-class _Move(NamedTuple):
+class _Move(msgspec.Struct, frozen=True):
     """What one lifecycle makes of an occurrence; `before` is None when the customer is new to it."""
 
     walk: Walk
@@ -63,7 +65,7 @@ class _Move(NamedTuple):
     late: bool
 
 
-class _Why(NamedTuple):
+class _Why(msgspec.Struct, frozen=True):
     """What a decision is put down to."""
 
     cause: CausedBy
@@ -89,14 +91,14 @@ class _Advance:
 
     def _ripest(self, until_ms: int) -> tuple[Lifecycle, int] | None:
         """The wake-up that is ripe first. Not the one that is due first: where latenesses differ, that would depend on
-        whether time was noticed in between."""
+        whether time was noticed in between. What ripens at one instant goes by due time, then as lifecycles run."""
         found: tuple[Lifecycle, int] | None = None
-        first = until_ms + 1
+        first = (until_ms, _ALWAYS)
         for lifecycle in self.rules.lifecycles:
             current = self.state.lifecycles.get(lifecycle.name)
             due = current.wake_ms if current else None
-            if due is not None and due + lifecycle.lateness_ms < first:
-                found, first = (lifecycle, due), due + lifecycle.lateness_ms
+            if due is not None and (due + lifecycle.lateness_ms, due) < first:
+                found, first = (lifecycle, due), (due + lifecycle.lateness_ms, due)
         return found
 
     def _wake(self, lifecycle: Lifecycle, due: int) -> None:
@@ -179,7 +181,7 @@ class _Advance:
         )
 
 
-class _Hop(NamedTuple):
+class _Hop(msgspec.Struct, frozen=True):
     """One stage change of a move; `transition` is None when the customer enters the start stage."""
 
     from_: str | None

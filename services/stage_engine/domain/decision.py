@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from services.stage_engine.domain.event import Event
 from services.stage_engine.domain.lifecycle import Lifecycle, Transition
 from services.stage_engine.domain.state import CustomerState, FactValue
 
 
-@dataclass(frozen=True, slots=True)
-class ByEvent:
+class ByEvent(msgspec.Struct, frozen=True):
     """An event caused it."""
 
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
-class ByTimer:
+class ByTimer(msgspec.Struct, frozen=True):
     """Time caused it: what was due then."""
 
     due_ms: int
@@ -27,8 +26,7 @@ class ByTimer:
 CausedBy = ByEvent | ByTimer
 
 
-@dataclass(frozen=True, slots=True)
-class StageChange:
+class StageChange(msgspec.Struct, frozen=True):
     """One hop. Times in milliseconds; `effective_ms` is when it counts from. `facts` are those its condition named,
     as stored (see facts.FactType); `transition` is None when the customer enters the start stage.
     `after` is the customer's state when the whole decision was made."""
@@ -49,8 +47,7 @@ class StageChange:
     after: CustomerState
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluationError:
+class EvaluationError(msgspec.Struct, frozen=True):
     """A condition that could not be computed; its edge did not hold."""
 
     lifecycle: str
@@ -61,8 +58,7 @@ class EvaluationError:
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(msgspec.Struct, frozen=True):
     """The new state and what happened on the way to it."""
 
     state: CustomerState
@@ -70,15 +66,13 @@ class Applied:
     errors: tuple[EvaluationError, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class BehindClock:
+class BehindClock(msgspec.Struct, frozen=True):
     """A backfilled event lies before what was already decided for this customer; nothing was applied."""
 
     decided_until_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unapplicable:
+class Unapplicable(msgspec.Struct, frozen=True):
     """The event's payload can't be used; nothing was applied."""
 
     detail: str

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Event:
+
+class Event(msgspec.Struct, frozen=True):
     """An event as the engine applies it; all times in milliseconds.
 
     `time_ms` is E, when it happened, never after `arrival_ms`. `arrival_ms` is A, when it counts as having come: the
@@ -42,8 +42,7 @@ class Event:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """What names an event: whose it is, its id, its type."""
 
     tenant: str
@@ -52,8 +51,7 @@ class Origin:
     type: str
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(msgspec.Struct, frozen=True):
     """Time went by until `until_ms` (a partition's watermark) and this customer sent nothing meanwhile."""
 
     tenant: str

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from services.stage_engine.domain.event import Event
 from services.stage_engine.domain.state import FactValue
@@ -63,7 +65,7 @@ START_VALUES: Mapping[str, FactValue] = {
 }
 
 
-class Ledger(NamedTuple):
+class Ledger(msgspec.Struct, frozen=True):
     """Facts and notes while one event is applied; both are this event's own copies."""
 
     facts: dict[str, FactValue]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from services.stage_engine.domain.conditions import Verdict
 from services.stage_engine.domain.decision import EvaluationError
 from services.stage_engine.domain.lifecycle import Lifecycle, PureEdge, Transition
@@ -15,8 +17,7 @@ NOTHING: frozenset[str] = frozenset()
 _NO_DATA: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(msgspec.Struct, frozen=True):
     """What edges are judged by. `changed` names the facts that this occurrence changed; edges whose time came after
     `clock_ms` and up to `at_ms` are woken."""
 
@@ -25,7 +26,7 @@ class Situation:
     facts: Mapping[str, FactValue]
     changed: frozenset[str] = NOTHING
     event_type: str | None = None
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = _NO_DATA
 
 
 @dataclass(slots=True)

@@ -176,6 +176,17 @@ TIMELINES: dict[str, tuple[list[str], list[Step], str]] = {
            70 prompt  a b w 1 3 2 s due:70
            60 patient a b w 1 4 3 s due:60""",
     ),
+    "what ripens at one instant goes by due time, whatever the order of the lifecycles": (
+        [
+            lifecycle("a b", "id: w, from: a, to: b, after: 80m", name="prompt"),
+            lifecycle("a b", "id: w, from: a, to: b, after: 60m", name="patient", lateness="25m"),
+        ],
+        [live(0, "signup"), tick(D)],
+        """0  prompt  - a - 1 1 1 s e1
+           0  patient - a - 1 2 1 s e1
+           60 patient a b w 1 3 2 s due:60
+           80 prompt  a b w 1 4 3 s due:80""",
+    ),
     "a wake-up that changes nothing leaves the clock alone: an event from before it is not late": (
         [lifecycle("a b", 'id: w, from: a, to: b, after: 60m, when: "facts.nps >= 9"')],
         [live(0, "signup"), tick(D), nps(2 * D, 9, time=61)],
