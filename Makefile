@@ -15,6 +15,8 @@ PYTHON ?= $(or $(shell for p in python3 python3.13 python3.12 python3.11 python3
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done),python3)
 # More arguments for the command behind an entry: make test ARGS="-k retry", make demo ARGS="--help".
 ARGS ?=
+# Test processes, each with servers of its own. Most tests wait for servers, so a core serves more than one.
+WORKERS ?= 3
 
 BASE_READY := $(VENV)/.ready-base
 RUNTIME_READY := $(VENV)/.ready-runtime
@@ -41,7 +43,7 @@ demo-cluster: $(DEV_READY) ## the demo on a real Kafka and PostgreSQL, without D
 	@$(BIN)/python -m deploy.cluster --demo $(ARGS)
 
 test: lint types imports ## check everything: lint, types, imports between layers, tests (ARGS="-k name" for some)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 lint: $(DEV_READY) ## ruff: rules and format
 	@$(BIN)/ruff check --quiet .

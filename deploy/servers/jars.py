@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -52,14 +53,26 @@ def kafka_class_path() -> list[Path]:
     """
     folder = cache_dir()
     jars = _read_list()
-    missing = [jar for jar in jars if not (folder / jar.file_name).exists()]
-    if missing:
+    if _missing(jars, folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "fetching.lock").open("w") as lock:
+            # Several processes may start a server at once; one fetches, the others wait for it.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _fetch_missing(jars, folder)
+    return [folder / jar.file_name for jar in jars]
+
+
+def _missing(jars: list[Jar], folder: Path) -> list[Jar]:
+    return [jar for jar in jars if not (folder / jar.file_name).exists()]
+
+
+def _fetch_missing(jars: list[Jar], folder: Path) -> None:
+    if missing := _missing(jars, folder):
         _say(
             f"fetching Apache Kafka {KAFKA_VERSION} into {folder} ({len(missing)} of {len(jars)} jars, 45 MB in all, once) …"
         )
         _fetch_apart(missing, folder)
         _say(f"fetched Apache Kafka {KAFKA_VERSION}")
-    return [folder / jar.file_name for jar in jars]
 
 
 def _fetch_apart(missing: list[Jar], folder: Path) -> None:
@@ -93,7 +106,6 @@ def _parse(line: str) -> Jar:
 
 
 def _fetch(jars: list[Jar], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     # A download is moved out of here only when its checksum is right, so that a file in the cache is always whole; and
     # each run has its own, so that two at once do not meet.
     with (
