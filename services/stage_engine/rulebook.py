@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from services.stage_engine.deciding import RulesOf
 from services.stage_engine.definitions.definition import Definition
-from services.stage_engine.domain.lifecycle import Rules
+from services.stage_engine.domain.lifecycle import Rules, in_order
 from services.stage_engine.store.progress import Versions
 from shared.auth.tenants import Tenants, UnknownTenant
 
 
 class RuleBook:
-    """Definitions by name and version. Lifecycles run by name: none reads another's stage yet."""
+    """Definitions by name and version."""
 
     def __init__(
         self, definitions: Mapping[tuple[str, int], Definition], tenants: Tenants, default_currency: str
@@ -57,7 +57,7 @@ class RuleBook:
         found = self._compiled.get((chosen, currency))
         if found is None:
             lifecycles = [self._definitions[name, version].compile(version, currency) for name, version in chosen]
-            found = self._compiled[chosen, currency] = Rules(tuple(lifecycles), currency)
+            found = self._compiled[chosen, currency] = Rules(in_order(lifecycles), currency)
         return found
 
 

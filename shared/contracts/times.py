@@ -48,3 +48,15 @@ def parse_text(text: str) -> int:
         return to_ms(datetime.fromisoformat(text))
     except ValueError as error:
         raise ValueError(f"{text!r} is no RFC 3339 time ({error}); write it like 2026-11-22T14:03:11Z") from None
+
+
+def duration_text(milliseconds: int) -> str:
+    """ISO 8601 text of a length of time, in days of 24 hours and below: `P14DT6H`, `PT0.25S`; a minus sign in front of a
+    negative one."""
+    days, rest = divmod(abs(milliseconds), DAY_MS)
+    hours, rest = divmod(rest, HOUR_MS)
+    minutes, rest = divmod(rest, MINUTE_MS)
+    seconds = f"{rest / 1000:.3f}".rstrip("0").rstrip(".")
+    clock = "".join(f"{n}{unit}" for n, unit in ((hours, "H"), (minutes, "M")) if n) + (f"{seconds}S" if rest else "")
+    text = ("P" if milliseconds >= 0 else "-P") + (f"{days}D" if days else "") + (f"T{clock}" if clock else "")
+    return text if text[-1] != "P" else "PT0S"

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Depends, Query
 
+from services.stage_engine.api.known import check_stage, find_lifecycle
 from services.stage_engine.domain.publishing import shown_facts
 from services.stage_engine.domain.state import CustomerState
-from services.stage_engine.store import listings
+from services.stage_engine.store import lifecycles, listings
 from services.stage_engine.store.listings import KeptChange, Listing, Placed
 from shared.auth.dependency import require
 from shared.auth.scopes import Caller, Scope
@@ -21,6 +22,7 @@ from shared.http.problems import NOT_FOUND, Problem
 
 Reader = Annotated[Caller, Depends(require(Scope.CUSTOMERS_READ))]
 Limit = Annotated[int, Query(ge=1, le=500, description="customers or changes on a page")]
+After = Annotated[str, Query(pattern=r"^[^\x00]*$", description="`next` of the page before")]
 
 
 def customers_router(database: Database) -> APIRouter:
@@ -30,11 +32,14 @@ def customers_router(database: Database) -> APIRouter:
 
     @router.get("", summary="Customers of a lifecycle or stage, with counts per stage")
     async def list_customers(
-        caller: Reader, lifecycle: str = "ecommerce", stage: str | None = None, after: str = "", limit: Limit = 100
+        caller: Reader, lifecycle: str = "ecommerce", stage: str | None = None, after: After = "", limit: Limit = 100
     ) -> dict[str, Any]:
         async with database.reading() as transaction:
-            page = await listings.placed(transaction, Listing(caller.tenant, lifecycle, stage, after, limit))
+            chosen = find_lifecycle(await lifecycles.newest(transaction), lifecycle)
             counts = await listings.counts(transaction, caller.tenant, lifecycle)
+            if stage is not None:
+                check_stage(chosen, stage, counts)
+            page = await listings.placed(transaction, Listing(caller.tenant, lifecycle, stage, after, limit))
         last = page[-1].customer_id if len(page) == limit else None
         return {"lifecycle": lifecycle, "counts": counts, "customers": [_placed(each) for each in page], "next": last}
 
@@ -86,7 +91,7 @@ def _customer(customer_id: str, state: CustomerState, currency: str) -> dict[str
             }
             for name, current in sorted(state.lifecycles.items())
         },
-        "facts": shown_facts(state.facts, currency),
+        "facts": shown_facts(state.facts, {}, currency),
     }
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path as FilePath
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ValidationError
 
-from services.stage_engine.definitions.cel import CelCondition, ConditionError, Scope
-from services.stage_engine.definitions.file_model import LifecycleFile, StagePart, TransitionPart
+from services.stage_engine.definitions.cel import CelCondition
+from services.stage_engine.definitions.expressions import ConditionError, Scope
+from services.stage_engine.definitions.file_model import FactPart, FollowPart, LifecycleFile, StagePart, TransitionPart
+from services.stage_engine.definitions.own_facts import compile_facts, fact_types
+from services.stage_engine.definitions.own_facts import problems as fact_problems
 from services.stage_engine.definitions.yaml_source import DefinitionError, Document, Path, Problem
 from services.stage_engine.domain.facts import BUILT_IN, FactType
-from services.stage_engine.domain.lifecycle import Lifecycle, Stage, Transition
+from services.stage_engine.domain.lifecycle import Lifecycle, Stage, Transition, Wait
 from shared.errors import Permanent
 
 SHIPPED = FilePath(__file__).parent.parent / "lifecycles"
@@ -37,6 +42,7 @@ class Definition:
     def compile(self, version: int, currency: str) -> Lifecycle:
         """The runnable form, with money read in `currency` (ISO 4217)."""
         shape = self.shape
+        scope = _facts_scope(fact_types(shape.facts, currency), currency)
         return Lifecycle(
             name=shape.lifecycle,
             version=version,
@@ -46,7 +52,8 @@ class Definition:
                 key: Stage(key, part.order, {str(locale): label for locale, label in part.label.items()}, part.side)
                 for key, part in shape.stages.items()
             },
-            transitions=tuple(_transition(part, currency) for part in shape.transitions),
+            transitions=tuple(_transition(part, scope) for part in shape.transitions),
+            own=compile_facts(shape.facts, ZoneInfo(shape.time_zone), currency),
         )
 
 
@@ -80,9 +87,13 @@ def parse_definition(file: str, text: str) -> Definition:
     return Definition(shape.lifecycle, text, file, shape)
 
 
+_TAGS = ("[key]", "fixed", "follows")
+"""Parts of a location that stand for no key of the file."""
+
+
 def _shape_problem(document: Document, error: dict[str, object]) -> Problem:
     location = error["loc"]
-    path: Path = tuple(part for part in location if part != "[key]") if isinstance(location, tuple) else ()
+    path: Path = tuple(part for part in location if part not in _TAGS) if isinstance(location, tuple) else ()
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         known = [field.alias or name for name, field in (_model_at(path)).model_fields.items()]
@@ -93,14 +104,18 @@ def _shape_problem(document: Document, error: dict[str, object]) -> Problem:
 
 
 def _model_at(path: Path) -> type[BaseModel]:
-    if len(path) > 1 and path[0] == "transitions":
-        return TransitionPart
-    return StagePart if len(path) > 1 and path[0] == "stages" else LifecycleFile
+    if len(path) > 3 and path[0] == "transitions" and path[2] == "after":
+        return FollowPart
+    parts: dict[str | int, type[BaseModel]] = {"transitions": TransitionPart, "stages": StagePart, "facts": FactPart}
+    return parts.get(path[0], LifecycleFile) if len(path) > 1 else LifecycleFile
 
 
 def _problems(document: Document, shape: LifecycleFile) -> Iterator[Problem]:
     if shape.start not in shape.stages:
         yield document.problem(("start",), f"start is `{shape.start}`, which is no stage of this file")
+    in_facts = list(fact_problems(document, shape.facts))
+    yield from in_facts
+    known = BUILT_IN if in_facts else fact_types(shape.facts, "BRL")
     seen: set[str] = set()
     for index, part in enumerate(shape.transitions):
         path: Path = ("transitions", index)
@@ -108,6 +123,9 @@ def _problems(document: Document, shape: LifecycleFile) -> Iterator[Problem]:
             yield document.problem((*path, "id"), f"the id `{part.id}` is taken by an earlier transition")
         seen.add(part.id)
         yield from _edge_problems(document, shape, part, path)
+        if not in_facts:
+            # With a broken fact every condition that names it would be called wrong as well.
+            yield from _fact_uses(document, shape, known, index)
 
 
 def _edge_problems(document: Document, shape: LifecycleFile, part: TransitionPart, path: Path) -> Iterator[Problem]:
@@ -122,58 +140,92 @@ def _edge_problems(document: Document, shape: LifecycleFile, part: TransitionPar
         yield document.problem(
             path, f"`{part.id}` leads down from {', '.join(higher)}; say `demotion: true` if that is meant"
         )
-    yield from _since_problems(document, part, path)
-    if part.when is not None:
-        try:
-            _condition(part, "BRL")
-        except ConditionError as error:
-            yield document.problem_inside((*path, "when"), error.offset, f"`{part.id}`: {error.message}")
 
 
 def _higher_sources(shape: LifecycleFile, part: TransitionPart) -> list[str]:
     return [key for key in part.from_ if shape.stages[key].order > shape.stages[part.to].order]
 
 
-def _since_problems(document: Document, part: TransitionPart, path: Path) -> Iterator[Problem]:
-    if part.since is None:
-        return
-    if part.after is None:
+def _fact_uses(
+    document: Document, shape: LifecycleFile, known: Mapping[str, FactType], index: int
+) -> Iterator[Problem]:
+    """What is wrong with the facts that a transition names."""
+    part, path = shape.transitions[index], ("transitions", index)
+    if part.since is not None and part.after is None:
         yield document.problem(
             (*path, "since"), f"`{part.id}` has `since` without `after`; say how long, such as after: 60d"
         )
-    fact = _since_fact(part)
-    if fact is not None and BUILT_IN.get(fact) is not FactType.TIME:
-        times = ", ".join(f"facts.{name}" for name, kind in BUILT_IN.items() if kind is FactType.TIME)
-        yield document.problem(
-            (*path, "since"), f"facts.{fact} is no fact that holds a time; these are: entered, {times}"
-        )
+    if (base := _since_fact(part)) is not None:
+        yield from _steady(document, shape, (*path, "since"), _Wanted(base, FactType.TIME, known))
+    if isinstance(part.after, FollowPart):
+        wanted = _Wanted(part.after.fact, FactType.DURATION, known)
+        yield from _steady(document, shape, (*path, "after", "fact"), wanted)
+    if part.when is not None:
+        try:
+            _condition(part, _facts_scope(known, "BRL"))
+        except ConditionError as error:
+            yield document.problem_inside((*path, "when"), error.offset, f"`{part.id}`: {error.message}")
+
+
+class _Wanted(NamedTuple):
+    """A fact that is named where only one type will do."""
+
+    name: str
+    type: FactType
+    known: Mapping[str, FactType]
+
+
+def _steady(document: Document, shape: LifecycleFile, path: Path, wanted: _Wanted) -> Iterator[Problem]:
+    """A wait goes by facts that events alone change: otherwise its end would move while nothing happens."""
+    right = [name for name, kind in wanted.known.items() if kind is wanted.type and _is_steady(shape, name)]
+    if wanted.name in right:
+        return
+    holds = "a time" if wanted.type is FactType.TIME else "a duration"
+    there = ", ".join(f"facts.{name}" for name in right) or "declare one under facts:"
+    more = "entered, " if wanted.type is FactType.TIME else ""
+    why = f"facts.{wanted.name} is no fact that holds {holds}"
+    if wanted.known.get(wanted.name) is wanted.type:
+        why = f"facts.{wanted.name} has a window or is computed, so it changes while nothing happens"
+    yield document.problem(path, f"{why}; these are: {more}{there}")
+
+
+def _is_steady(shape: LifecycleFile, name: str) -> bool:
+    part = shape.facts.get(name)
+    return part is None or (part.within is None and part.kind != "expr")
 
 
 def _since_fact(part: TransitionPart) -> str | None:
     return None if part.since in (None, "entered") else part.since.removeprefix("facts.")
 
 
-def _condition(part: TransitionPart, currency: str) -> CelCondition:
-    return compiled_condition(part.when or "", frozenset(part.on or ()), currency)
+def _facts_scope(types: Mapping[str, FactType], currency: str) -> Scope:
+    """The scope of a transition's condition, but for its event types."""
+    return Scope(tuple(sorted(types.items(), key=lambda each: each[0])), frozenset(), currency)
+
+
+def _condition(part: TransitionPart, scope: Scope) -> CelCondition:
+    return compiled_condition(part.when or "", replace(scope, event_types=frozenset(part.on or ())))
 
 
 @lru_cache(maxsize=10_000)
-def compiled_condition(source: str, event_types: frozenset[str], currency: str) -> CelCondition:
-    """A condition over the built-in facts; the same text is compiled once."""
-    return CelCondition(source, Scope(BUILT_IN, event_types, currency))
+def compiled_condition(source: str, scope: Scope) -> CelCondition:
+    """A condition; the same text in the same scope is compiled once."""
+    return CelCondition(source, scope)
 
 
-def _stage(key: str, part: StagePart) -> Stage:
-    return Stage(key, part.order, {str(locale): label for locale, label in part.label.items()}, part.side)
-
-
-def _transition(part: TransitionPart, currency: str) -> Transition:
+def _transition(part: TransitionPart, scope: Scope) -> Transition:
     return Transition(
         id=part.id,
         sources=frozenset(part.from_),
         target=part.to,
         on=frozenset(part.on or ()),
-        when=_condition(part, currency) if part.when else None,
-        after_ms=part.after,
+        when=_condition(part, scope) if part.when else None,
+        after=_wait(part.after),
         since=_since_fact(part),
     )
+
+
+def _wait(after: int | FollowPart | None) -> Wait | None:
+    if isinstance(after, FollowPart):
+        return Wait(fact=after.fact, times=after.times, min_ms=after.min or 0, max_ms=after.max)
+    return None if after is None else Wait(after)

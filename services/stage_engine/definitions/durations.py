@@ -20,3 +20,18 @@ def parse_duration(text: str) -> int:
     if not 0 < milliseconds <= _LONGEST_MS:
         raise ValueError(f"{text!r} is out of range; a duration is from 1s to 10 years")
     return milliseconds
+
+
+_LONGEST_WINDOW_DAYS = 400
+"""A window keeps a number for each day: longer than a year and a month would make a customer's state large."""
+
+
+def parse_days(text: str) -> int:
+    """The length of a window in local days. Raises ValueError that says what to write."""
+    found = re.fullmatch(r"([0-9]{1,4})(d|w)", text)
+    if not found:
+        raise ValueError(f"{text!r} is no number of days; a window counts local days, such as 90d or 4w")
+    days = int(found[1]) * (7 if found[2] == "w" else 1)
+    if not 1 <= days <= _LONGEST_WINDOW_DAYS:
+        raise ValueError(f"{text!r} is out of range; a window is from 1d to {_LONGEST_WINDOW_DAYS}d long")
+    return days

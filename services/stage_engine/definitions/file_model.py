@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
-from services.stage_engine.definitions.durations import parse_duration
+from services.stage_engine.definitions.durations import parse_days, parse_duration
 
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 EventName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.:-]{0,63}$")]
@@ -39,6 +50,92 @@ class _Part(BaseModel):
         return value
 
 
+def _days(value: Any) -> Any:
+    return parse_days(value) if isinstance(value, str) else value
+
+
+EventTypes = Annotated[list[EventName], BeforeValidator(_listed), Field(min_length=1, max_length=50)]
+Field_ = Annotated[str, StringConstraints(pattern=r"^[a-z][A-Za-z0-9_]{0,63}$")]
+Expression = Annotated[str, StringConstraints(min_length=1)]
+AGGREGATIONS = ("count", "average_gap", "sum", "min", "max", "average", "first", "last", "distinct")
+"""The first two name event types; the others name a field, whose events `of` names."""
+
+
+class FactPart(_Part):
+    """A fact of the lifecycle's own: one aggregation over events, or `expr`, arithmetic over facts."""
+
+    count: EventTypes | None = None
+    average_gap: EventTypes | None = None
+    sum: Field_ | None = None
+    min: Field_ | None = None
+    max: Field_ | None = None
+    average: Field_ | None = None
+    first: Field_ | None = None
+    last: Field_ | None = None
+    distinct: Field_ | None = None
+    of: EventTypes | None = None
+    where: Expression | None = None
+    within: Annotated[int, BeforeValidator(_days), Field(description="local days, such as 90d")] | None = None
+    type: Literal["int", "number", "money", "text"] | None = None
+    expr: Expression | None = None
+    label: Labels = {}
+
+    @model_validator(mode="after")
+    def _one_way(self) -> FactPart:
+        named = [name for name in (*AGGREGATIONS, "expr") if getattr(self, name) is not None]
+        if len(named) != 1:
+            given = f"{' and '.join(named)} are given" if named else "nothing is given"
+            raise ValueError(f"a fact is one of {', '.join(AGGREGATIONS)} or expr; {given}")
+        kind = named[0]
+        more = [name for name in ("of", "where", "within", "type") if getattr(self, name) is not None]
+        if kind == "expr" and more:
+            raise ValueError(f"`expr` goes over facts, not over events; {', '.join(more)} does not belong to it")
+        if kind in ("count", "average_gap") and {"of", "type"} & set(more):
+            raise ValueError(f"`{kind}` names event types itself, such as {{{kind}: purchase}}; leave out of and type")
+        if kind not in ("count", "average_gap", "expr") and self.of is None:
+            raise ValueError(f"`{kind}` names a field; say of which events, such as {{{kind}: amount, of: purchase}}")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """Which of the aggregations it is, or `expr`."""
+        return next(name for name in (*AGGREGATIONS, "expr") if getattr(self, name) is not None)
+
+    @property
+    def event_types(self) -> frozenset[str]:
+        """The event types that move it."""
+        return frozenset(self.of or self.count or self.average_gap or ())
+
+    @property
+    def field(self) -> str | None:
+        """The field of the event's data that it takes, where it takes one."""
+        return self.sum or self.min or self.max or self.average or self.first or self.last or self.distinct
+
+
+class FollowPart(_Part):
+    """A wait that is as long as a duration fact says, times a number, within bounds."""
+
+    fact: Key
+    times: Annotated[float, Field(gt=0, le=1_000, strict=False)] = 1.0
+    min: Duration | None = None
+    max: Duration | None = None
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> FollowPart:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("`min` is longer than `max`")
+        return self
+
+
+def _kind_of_wait(value: Any) -> str:
+    return "follows" if isinstance(value, Mapping | FollowPart) else "fixed"
+
+
+After = Annotated[
+    Annotated[Duration, Tag("fixed")] | Annotated[FollowPart, Tag("follows")], Discriminator(_kind_of_wait)
+]
+
+
 class StagePart(_Part):
     """`order` says how far along a stage is; `side` draws it beside the main way."""
 
@@ -55,7 +152,7 @@ class TransitionPart(_Part):
     to: Key
     on: Annotated[list[EventName], BeforeValidator(_listed), Field(min_length=1)] | None = None
     when: Annotated[str, StringConstraints(min_length=1)] | None = None
-    after: Duration | None = None
+    after: After | None = None
     since: Annotated[str, StringConstraints(pattern=r"^(entered|facts\.[a-z][a-z0-9_]*)$")] | None = None
     demotion: bool = False
 
@@ -68,6 +165,7 @@ class LifecycleFile(_Part):
     start: Key
     time_zone: str = "UTC"
     lateness: Duration = parse_duration("5m")
+    facts: Annotated[dict[Key, FactPart], Field(max_length=100)] = {}
     stages: Annotated[dict[Key, StagePart], Field(min_length=1, max_length=200)]
     transitions: Annotated[list[TransitionPart], Field(max_length=1_000)] = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 
 from services.stage_engine.definitions.definition import Definition, load_definition, parse_definition, shipped_or_path
+from services.stage_engine.definitions.together import check_together
 from services.stage_engine.store import lifecycles
 from shared.db.port import Database
 from shared.errors import Permanent
@@ -19,13 +20,14 @@ class DefinitionDiffers(Permanent):
 async def register(database: Database, names: tuple[str, ...], now_ms: int) -> dict[tuple[str, int], Definition]:
     """Register what is new, and give every definition by name and version.
 
-    Raises DefinitionError for a broken file, DefinitionDiffers for one that differs from the active version, Permanent
-    for a lifecycle named twice.
+    Raises DefinitionError for a broken file or files that do not fit each other, DefinitionDiffers for one that differs
+    from the active version, Permanent for a lifecycle named twice.
     """
     definitions = [load_definition(shipped_or_path(name)) for name in names]
     repeated = {each.name for each in definitions if sum(other.name == each.name for other in definitions) > 1}
     if repeated:
         raise Permanent(f"JORNADA_LIFECYCLES names {', '.join(sorted(repeated))} more than once")
+    check_together(definitions)
     async with database.transaction() as transaction:
         known = {each.name: each for each in await lifecycles.newest(transaction)}
         for definition in definitions:

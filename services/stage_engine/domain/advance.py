@@ -26,13 +26,15 @@ from services.stage_engine.domain.decision import (
 from services.stage_engine.domain.event import Event, Tick
 from services.stage_engine.domain.facts import START_VALUES, Ledger, apply_event
 from services.stage_engine.domain.lifecycle import Lifecycle, Rules, Transition
+from services.stage_engine.domain.own_facts import STAGES, FactFailed, FactView, Tallies
 from services.stage_engine.domain.state import CustomerState, FactValue, LifecycleState
-from services.stage_engine.domain.walk import Situation, Walk, facts_read, next_wake_ms
+from services.stage_engine.domain.walk import NOTHING, Situation, Walk, facts_read, next_wake_ms
 
 NEW_CUSTOMER = CustomerState(facts=dict(START_VALUES))
 """The state of a customer who was never heard of."""
 
 _ALWAYS = 1 << 62
+NO_TALLIES: Tallies = {}
 
 
 def advance(rules: Rules, state: CustomerState, occurrence: Event | Tick) -> Decision:
@@ -62,7 +64,11 @@ class _Move(msgspec.Struct, frozen=True):
 
     walk: Walk
     before: LifecycleState | None
+    tallies: Tallies
     late: bool
+
+    def has_moved(self) -> bool:
+        return self.before is None or bool(self.walk.taken)
 
 
 class _Why(msgspec.Struct, frozen=True):
@@ -103,27 +109,47 @@ class _Advance:
 
     def _wake(self, lifecycle: Lifecycle, due: int) -> None:
         current = self.state.lifecycles[lifecycle.name]
-        # A clock of one millisecond before wakes exactly the edges that are due now.
-        situation = Situation(due, due - 1, self.state.facts)
-        walk = Walk(lifecycle, situation, current.stage, current.entered_ms, entered=False)
-        walk.go()
-        if walk.taken:
+        # A clock of one millisecond before wakes exactly the edges that are due now, and sees what a window loses now.
+        move = self._pass(lifecycle, current, due - 1, due)
+        if move.walk.taken:
             ripe = due + lifecycle.lateness_ms
             # Ripe before the import had come in: nobody could have noticed it while it was news.
             why = _Why(ByTimer(due), backfill=ripe <= self.state.imported_until_ms)
             draft = replace(self.state, decided_until_ms=max(ripe, self.state.decided_until_ms))
-            self._decide([_Move(walk, current, late=False)], draft, why)
+            self._decide(self._with_dependents(move, due), draft, why)
             return
         # Nothing changed: no new revision, no movement of the clock; only this due time is done with.
-        self.errors += walk.errors
-        later = next_wake_ms(walk, due)
-        done = LifecycleState(current.stage, current.entered_ms, current.clock_ms, current.entries, later)
+        self.errors += move.walk.errors
+        done = replace(current, wake_ms=next_wake_ms(move.walk, current.tallies, due))
         self.state = replace(self.state, lifecycles={**self.state.lifecycles, lifecycle.name: done})
+
+    def _with_dependents(self, move: _Move, due: int) -> list[_Move]:
+        """A move in one lifecycle, and what those that read its stage make of it at once."""
+        moves = [move]
+        for lifecycle in self.rules.lifecycles:
+            current = self.state.lifecycles.get(lifecycle.name)
+            moved = {each.walk.lifecycle.name for each in moves}
+            if current is not None and lifecycle.reads_stages & moved:
+                follows = self._pass(lifecycle, current, current.clock_ms, max(due, current.clock_ms), moves)
+                moves += [follows] if follows.walk.taken else []
+        return moves
+
+    def _pass(
+        self, lifecycle: Lifecycle, current: LifecycleState, clock: int, at: int, moves: Sequence[_Move] = ()
+    ) -> _Move:
+        """Time alone goes by in a lifecycle, from its clock until `at`; others have made `moves` before."""
+        before = self._facts(lifecycle, self.state.facts, current.tallies, clock)
+        after = self._facts(lifecycle, self.state.facts, current.tallies, at, moves)
+        changed = _moved(moves) | _own_changed(lifecycle, current.stage, before, after)
+        walk = _walk(lifecycle, current, Situation(at, clock, after, changed))
+        return _Move(walk, current, current.tallies, late=False)
 
     def apply(self, event: Event, ledger: Ledger) -> None:
         """Take edges in each lifecycle, by the facts as the event has left them."""
         changed = _changed(self.state.facts, ledger.facts)
-        moves = [self._move(lifecycle, event, ledger, changed) for lifecycle in self.rules.lifecycles]
+        moves: list[_Move] = []
+        for lifecycle in self.rules.lifecycles:
+            moves.append(self._move(lifecycle, event, ledger.facts, changed, moves))
         draft = replace(
             self.state,
             facts=ledger.facts,
@@ -133,17 +159,49 @@ class _Advance:
         )
         self._decide(moves, draft, _Why(ByEvent(event), event.backfill))
 
-    def _move(self, lifecycle: Lifecycle, event: Event, ledger: Ledger, changed: frozenset[str]) -> _Move:
+    def _move(
+        self,
+        lifecycle: Lifecycle,
+        event: Event,
+        built_in: dict[str, FactValue],
+        changed: frozenset[str],
+        moves: Sequence[_Move],
+    ) -> _Move:
         current = self.state.lifecycles.get(lifecycle.name)
         clock = event.time_ms if current is None else current.clock_ms
         at = max(event.time_ms, clock)
-        situation = Situation(at, clock, ledger.facts, changed, event.type, event.data)
-        if current is None:
-            walk = Walk(lifecycle, situation, lifecycle.start, at, entered=True)
-        else:
-            walk = Walk(lifecycle, situation, current.stage, current.entered_ms, entered=False)
-        walk.go()
-        return _Move(walk, current, late=event.time_ms < clock)
+        if not lifecycle.reads_more:
+            walk = _walk(lifecycle, current, Situation(at, clock, built_in, changed, event.type, event.data))
+            return _Move(walk, current, NO_TALLIES, late=event.time_ms < clock)
+        tallies, problems = lifecycle.own.take(current.tallies if current else NO_TALLIES, event, at)
+        facts = self._facts(lifecycle, built_in, tallies, at, moves)
+        if current is not None:
+            before = self._facts(lifecycle, self.state.facts, current.tallies, clock)
+            changed = changed | _moved(moves) | _own_changed(lifecycle, current.stage, before, facts)
+        walk = _walk(lifecycle, current, Situation(at, clock, facts, changed, event.type, event.data))
+        for each in problems:
+            name = f"facts.{each.fact}"
+            walk.errors.append(EvaluationError(lifecycle.name, name, each.expression, each.detail, {}, at))
+        return _Move(walk, current, tallies, late=event.time_ms < clock)
+
+    def _facts(
+        self,
+        lifecycle: Lifecycle,
+        built_in: Mapping[str, FactValue],
+        tallies: Tallies,
+        at: int,
+        moves: Sequence[_Move] = (),
+    ) -> Mapping[str, FactValue]:
+        """All that a lifecycle's conditions may read, at a moment, after others have made `moves`."""
+        base = built_in
+        if not lifecycle.reads_more:
+            return base
+        if lifecycle.reads_stages:
+            stages = {name: current.stage for name, current in self.state.lifecycles.items()}
+            stages |= {move.walk.lifecycle.name: move.walk.stage for move in moves}
+            read = lifecycle.reads_stages & stages.keys()
+            base = {**built_in, **{f"{STAGES}{name}": stages[name] for name in read}}
+        return FactView(lifecycle.own, base, tallies, at) if lifecycle.own else base
 
     def _decide(self, moves: Sequence[_Move], draft: CustomerState, why: _Why) -> None:
         """The next version of the state, and a stage change for every hop of the moves, in order."""
@@ -219,8 +277,42 @@ def _arrive(move: _Move) -> LifecycleState:
         entries = dict(entries)
         for edge in walk.taken:
             entries[edge.target] = entries.get(edge.target, 0) + 1
-    return LifecycleState(walk.stage, walk.entered_ms, at, entries, next_wake_ms(walk, at))
+    wake = next_wake_ms(walk, move.tallies, at)
+    return LifecycleState(walk.stage, walk.entered_ms, at, entries, wake, move.tallies)
 
 
 def _changed(before: Mapping[str, FactValue], after: Mapping[str, FactValue]) -> frozenset[str]:
     return frozenset(name for name, value in after.items() if before.get(name) != value)
+
+
+def _walk(lifecycle: Lifecycle, current: LifecycleState | None, situation: Situation) -> Walk:
+    """Walk on from where the customer is; one who is new to the lifecycle enters its start stage."""
+    if current is None:
+        walk = Walk(lifecycle, situation, lifecycle.start, situation.at_ms, entered=True)
+    else:
+        walk = Walk(lifecycle, situation, current.stage, current.entered_ms, entered=False)
+    walk.go()
+    return walk
+
+
+def _moved(moves: Sequence[_Move]) -> frozenset[str]:
+    """The stages that are not what they were, by the names under which they are read."""
+    return frozenset(f"{STAGES}{move.walk.lifecycle.name}" for move in moves if move.has_moved())
+
+
+def _own_changed(
+    lifecycle: Lifecycle, stage: str, before: Mapping[str, FactValue], after: Mapping[str, FactValue]
+) -> frozenset[str]:
+    """The lifecycle's own facts that are not what they were, among those that open a pure edge out of a stage."""
+    exits = lifecycle.exits.get(stage)
+    if exits is None or not exits.own_reads:
+        return NOTHING
+    return frozenset(name for name in exits.own_reads if _value(before, name) != _value(after, name))
+
+
+def _value(facts: Mapping[str, FactValue], name: str) -> FactValue | str | None:
+    """A fact's value for comparison; what could not be computed equals itself and nothing else."""
+    try:
+        return facts.get(name)
+    except FactFailed as error:
+        return f"\x00{error}"

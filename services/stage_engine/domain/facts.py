@@ -26,10 +26,15 @@ class FactType(Enum):
     """How a fact is stored, and how conditions see it."""
 
     INT = "int"
+    NUMBER = "number"
+    """A double."""
     MONEY = "money"
     """Stored in minor units of the tenant's currency; a double in major units in conditions."""
     TIME = "time"
     """Stored in milliseconds; a timestamp in conditions."""
+    DURATION = "duration"
+    """Stored in milliseconds; a duration in conditions."""
+    TEXT = "text"
 
 
 BUILT_IN: Mapping[str, FactType] = {

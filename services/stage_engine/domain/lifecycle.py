@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from services.stage_engine.domain.conditions import Condition
+from services.stage_engine.domain.own_facts import NO_OWN_FACTS, STAGES, OwnFacts
+from services.stage_engine.domain.state import FactValue
 from shared.contracts.stage_changed import Direction
 
 
@@ -19,6 +23,26 @@ class Stage:
     side: bool = False
 
 
+class Wait(msgspec.Struct, frozen=True):
+    """How long an edge waits: `fixed_ms`; or as long as a duration fact says, times a number, within bounds."""
+
+    fixed_ms: int = 0
+    fact: str | None = None
+    times: float = 1.0
+    min_ms: int = 0
+    max_ms: int | None = None
+
+    def length_ms(self, facts: Mapping[str, FactValue]) -> int | None:
+        """In milliseconds; None while the fact that it follows has no value."""
+        if self.fact is None:
+            return self.fixed_ms
+        value = facts.get(self.fact)
+        if value is None:
+            return None
+        length = max(int(float(value) * self.times), self.min_ms)
+        return length if self.max_ms is None else min(length, self.max_ms)
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
     """An edge. Without `on` it is pure: looked at when its stage is entered, when a fact that it reads has changed, and
@@ -29,23 +53,30 @@ class Transition:
     target: str
     on: frozenset[str] = frozenset()
     when: Condition | None = None
-    after_ms: int | None = None
+    after: Wait | None = None
     since: str | None = None
     """Name of the time fact that `after` counts from; None counts from entering the stage."""
 
     @property
     def reads(self) -> frozenset[str]:
-        """Facts that decide it: all that `when` names, and its `since`."""
+        """What decides it, by name: facts in `when`, in `since` and in `after`, and stages as `stages.<lifecycle>`."""
         named = self.when.reads if self.when else frozenset()
-        return named | {self.since} if self.since else named
+        timed = (self.since, self.after.fact if self.after else None)
+        return named | {name for name in timed if name is not None}
 
 
-@dataclass(frozen=True, slots=True)
-class PureEdge:
-    """A pure transition with what it reads worked out once."""
+class Exits(msgspec.Struct, frozen=True):
+    """The pure edges out of one stage, in the order of the file, and what makes one worth a look."""
 
-    transition: Transition
-    reads: frozenset[str]
+    edges: tuple[Transition, ...]
+    by_read: Mapping[str, tuple[int, ...]]
+    """Places in `edges` by the names that they read."""
+    timed: tuple[int, ...]
+    """Places of edges with `after`."""
+    own_reads: frozenset[str]
+    """The lifecycle's own facts among what is read: only these need to be compared."""
+    decaying: frozenset[str]
+    """Own facts with a window whose decay can open one of the edges."""
 
 
 @dataclass(frozen=True)
@@ -58,26 +89,30 @@ class Lifecycle:
     lateness_ms: int
     stages: Mapping[str, Stage]
     transitions: Sequence[Transition]
+    own: OwnFacts = NO_OWN_FACTS
     on_edges: Mapping[tuple[str, str], tuple[Transition, ...]] = field(init=False, repr=False)
-    pure_edges: Mapping[str, tuple[PureEdge, ...]] = field(init=False, repr=False)
-    timed_edges: Mapping[str, tuple[Transition, ...]] = field(init=False, repr=False)
+    exits: Mapping[str, Exits] = field(init=False, repr=False)
+    reads_stages: frozenset[str] = field(init=False, repr=False)
+    """The lifecycles whose stages it reads."""
+    reads_more: bool = field(init=False, repr=False)
+    """Whether it reads anything but built-in facts."""
 
     def __post_init__(self) -> None:
-        on: dict[tuple[str, str], tuple[Transition, ...]] = {}
-        pure: dict[str, tuple[PureEdge, ...]] = {}
+        on: dict[tuple[str, str], list[Transition]] = {}
+        pure: dict[str, list[Transition]] = {}
         for edge in self.transitions:
             for source in edge.sources:
                 for event_type in edge.on:
-                    on[source, event_type] = (*on.get((source, event_type), ()), edge)
+                    on.setdefault((source, event_type), []).append(edge)
                 if not edge.on:
-                    pure[source] = (*pure.get(source, ()), PureEdge(edge, edge.reads))
-        timed = {
-            stage: tuple(edge.transition for edge in edges if edge.transition.after_ms is not None)
-            for stage, edges in pure.items()
-        }
-        object.__setattr__(self, "on_edges", on)
-        object.__setattr__(self, "pure_edges", pure)
-        object.__setattr__(self, "timed_edges", timed)
+                    pure.setdefault(source, []).append(edge)
+        named = frozenset(name for edge in self.transitions for name in edge.reads)
+        object.__setattr__(self, "on_edges", {key: tuple(edges) for key, edges in on.items()})
+        object.__setattr__(self, "exits", {stage: _exits(edges, self.own) for stage, edges in pure.items()})
+        object.__setattr__(
+            self, "reads_stages", frozenset(name.removeprefix(STAGES) for name in named if name.startswith(STAGES))
+        )
+        object.__setattr__(self, "reads_more", bool(self.own or self.reads_stages))
 
     def direction(self, from_: str | None, to: str) -> Direction:
         """Up, down or same, by the order of the two stages; entering the start stage is up."""
@@ -87,9 +122,44 @@ class Lifecycle:
         return "up" if after > before else "down" if after < before else "same"
 
 
+def _exits(edges: Sequence[Transition], own: OwnFacts) -> Exits:
+    by_read: dict[str, list[int]] = {}
+    for place, edge in enumerate(edges):
+        for name in edge.reads:
+            by_read.setdefault(name, []).append(place)
+    own_reads = frozenset(name for name in by_read if name in own.types)
+    sources = frozenset(source for name in own_reads for source in own.sources(name))
+    return Exits(
+        edges=tuple(edges),
+        by_read={name: tuple(places) for name, places in by_read.items()},
+        timed=tuple(place for place, edge in enumerate(edges) if edge.after is not None),
+        own_reads=own_reads,
+        decaying=frozenset(name for name in sources if name in own.by_name and own.by_name[name].days is not None),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What `advance` decides by: the active lifecycles in the order in which they run, and the tenant's currency."""
 
     lifecycles: tuple[Lifecycle, ...]
     currency: str
+
+
+class Entangled(ValueError):
+    """Lifecycles that read each other's stages in a circle."""
+
+
+def in_order(lifecycles: Iterable[Lifecycle]) -> tuple[Lifecycle, ...]:
+    """The order in which lifecycles run: one that reads another's stage after it, otherwise by name.
+
+    Raises Entangled when they read each other in a circle. A lifecycle that is read and is not there is passed over.
+    """
+    waiting = {each.name: each for each in lifecycles}
+    ordered: list[Lifecycle] = []
+    while waiting:
+        free = sorted(name for name, each in waiting.items() if not each.reads_stages & waiting.keys())
+        if not free:
+            raise Entangled(f"lifecycles read each other's stages in a circle: {', '.join(sorted(waiting))}")
+        ordered.append(waiting.pop(free[0]))
+    return tuple(ordered)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -26,7 +26,7 @@ from shared.contracts.stage_changed import (
     StageSnapshot,
     TimerCause,
 )
-from shared.contracts.times import to_text
+from shared.contracts.times import duration_text, to_text
 
 SNAPSHOT_EVENTS = frozenset(
     {
@@ -73,7 +73,7 @@ def publish_change(change: StageChange, tenant: str, customer_id: str, currency:
         late=change.late,
         transition=change.transition.id if change.transition else None,
         cause=_cause(change),
-        facts=shown_facts(change.facts, currency),
+        facts=shown_facts(change.facts, change.lifecycle.own.types, currency),
         previous_stage_entered_at=_text(change.previous_entered_ms),
         mode="backfill" if change.backfill else "live",
         customer=snapshot(change.after),
@@ -121,14 +121,20 @@ def snapshot(state: CustomerState) -> CustomerSnapshot:
     )
 
 
-def shown_facts(facts: Mapping[str, FactValue], currency: str) -> dict[str, Any]:
-    """Facts as people read them: times as RFC 3339, money as decimal text in major units."""
-    return {name: _shown(BUILT_IN.get(name, FactType.INT), value, currency) for name, value in facts.items()}
+def shown_facts(facts: Mapping[str, FactValue], own: Mapping[str, FactType], currency: str) -> dict[str, FactValue]:
+    """Facts as people read them: times as RFC 3339, durations as ISO 8601, money as decimal text in major units; `own`
+    gives the types of those that a lifecycle declares. What has no declared type is a stage."""
+    return {
+        name: _shown(BUILT_IN.get(name) or own.get(name, FactType.TEXT), value, currency)
+        for name, value in facts.items()
+    }
 
 
 def _shown(kind: FactType, value: FactValue, currency: str) -> FactValue:
     if kind is FactType.TIME:
         return to_text(int(value))
+    if kind is FactType.DURATION:
+        return duration_text(int(value))
     return str(to_major(int(value), currency)) if kind is FactType.MONEY else value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -14,7 +15,8 @@ class LifecycleState(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a customer is in one lifecycle.
 
     `clock_ms` is the effective time of the last event or stage change applied here. `wake_ms` is the next due time at
-    which an edge has to be looked at, if any. `entries` counts per stage how often it was entered.
+    which an edge has to be looked at, if any. `entries` counts per stage how often it was entered. `tallies` is what the
+    lifecycle's own facts are computed from (see `own_facts`).
     """
 
     stage: str
@@ -22,6 +24,7 @@ class LifecycleState(msgspec.Struct, frozen=True, omit_defaults=True):
     clock_ms: int
     entries: dict[str, int]
     wake_ms: int | None = None
+    tallies: Mapping[str, Any] = {}
 
 
 class CustomerState(msgspec.Struct, frozen=True, omit_defaults=True):

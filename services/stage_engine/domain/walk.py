@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,8 @@ import msgspec
 
 from services.stage_engine.domain.conditions import Verdict
 from services.stage_engine.domain.decision import EvaluationError
-from services.stage_engine.domain.lifecycle import Lifecycle, PureEdge, Transition
+from services.stage_engine.domain.lifecycle import Exits, Lifecycle, Transition
+from services.stage_engine.domain.own_facts import FactFailed, Tallies
 from services.stage_engine.domain.state import FactValue
 
 NOTHING: frozenset[str] = frozenset()
@@ -18,8 +19,8 @@ _NO_DATA: Mapping[str, Any] = {}
 
 
 class Situation(msgspec.Struct, frozen=True):
-    """What edges are judged by. `changed` names the facts that this occurrence changed; edges whose time came after
-    `clock_ms` and up to `at_ms` are woken."""
+    """What edges are judged by. `changed` names the facts and stages that are not what they were at the
+    clock; edges whose time came after `clock_ms` and up to `at_ms` are woken."""
 
     at_ms: int
     clock_ms: int
@@ -58,24 +59,33 @@ class Walk:
 
     def _anything_to_look_at(self) -> bool:
         key = (self.stage, self.situation.event_type or "")
-        return key in self.lifecycle.on_edges or self.stage in self.lifecycle.pure_edges
+        return key in self.lifecycle.on_edges or self.stage in self.lifecycle.exits
 
     def _next_pure(self, visited: set[str]) -> Transition | None:
-        for edge in self.lifecycle.pure_edges.get(self.stage, ()):
-            transition = edge.transition
-            if transition.target not in visited and self._is_considered(edge) and self._holds(transition):
-                return transition
+        exits = self.lifecycle.exits.get(self.stage)
+        if exits is None:
+            return None
+        for edge in exits.edges if self.entered else self._considered(exits):
+            if edge.target not in visited and self._holds(edge):
+                return edge
         return None
 
-    def _is_considered(self, edge: PureEdge) -> bool:
-        if self.entered or not edge.reads.isdisjoint(self.situation.changed):
-            return True
-        due = due_ms(edge.transition, self.entered_ms, self.situation.facts)
-        return due is not None and self.situation.clock_ms < due <= self.situation.at_ms
+    def _considered(self, exits: Exits) -> Iterable[Transition]:
+        """Edges that read what has changed, or whose time has come, in the order of the file."""
+        situation = self.situation
+        places: set[int] = set()
+        for name in situation.changed:
+            if name in exits.by_read:
+                places.update(exits.by_read[name])
+        for place in exits.timed:
+            due = due_ms(exits.edges[place], self.entered_ms, situation.facts)
+            if due is not None and situation.clock_ms < due <= situation.at_ms:
+                places.add(place)
+        return [exits.edges[place] for place in sorted(places)] if places else ()
 
     def _holds(self, edge: Transition) -> bool:
         situation = self.situation
-        if edge.after_ms is not None:
+        if edge.after is not None:
             due = due_ms(edge, self.entered_ms, situation.facts)
             if due is None or due > situation.at_ms:
                 return False
@@ -99,28 +109,40 @@ class Walk:
 
 
 def due_ms(edge: Transition, entered_ms: int, facts: Mapping[str, FactValue]) -> int | None:
-    """When the edge's `after` is over; None without one, or while its `since` fact has no value."""
-    if edge.after_ms is None:
+    """When the edge's `after` is over; None without one, or while a fact that it goes by has no value."""
+    if edge.after is None:
         return None
-    if edge.since is None:
-        return entered_ms + edge.after_ms
-    base = facts.get(edge.since)
-    return None if base is None else int(base) + edge.after_ms
+    length = edge.after.fixed_ms if edge.after.fact is None else edge.after.length_ms(facts)
+    base = entered_ms if edge.since is None else facts.get(edge.since)
+    return None if base is None or length is None else int(base) + length
 
 
-def next_wake_ms(walk: Walk, after_ms: int) -> int | None:
-    """The first due time later than `after_ms` among the pure edges out of the stage where the walk ended."""
-    edges = walk.lifecycle.timed_edges.get(walk.stage)
-    if not edges:
+def next_wake_ms(walk: Walk, tallies: Tallies, after_ms: int) -> int | None:
+    """The first moment later than `after_ms` at which time alone may open an edge out of the stage where the walk ended:
+    an `after` is over, or a day leaves a window that is read."""
+    exits = walk.lifecycle.exits.get(walk.stage)
+    if exits is None:
         return None
     first: int | None = None
-    for edge in edges:
-        due = due_ms(edge, walk.entered_ms, walk.situation.facts)
+    for place in exits.timed:
+        due = due_ms(exits.edges[place], walk.entered_ms, walk.situation.facts)
         if due is not None and due > after_ms and (first is None or due < first):
+            first = due
+    for name in exits.decaying:
+        due = walk.lifecycle.own.next_decay_ms(name, tallies, after_ms)
+        if due is not None and (first is None or due < first):
             first = due
     return first
 
 
 def facts_read(edge: Transition, facts: Mapping[str, FactValue]) -> dict[str, FactValue]:
-    """The facts that the edge names, with their values; one without a value is left out."""
-    return {name: facts[name] for name in sorted(edge.reads) if name in facts}
+    """What the edge names, with its values; what has none is left out."""
+    found = {name: _known(facts, name) for name in sorted(edge.reads)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _known(facts: Mapping[str, FactValue], name: str) -> FactValue | None:
+    try:
+        return facts.get(name)
+    except FactFailed:
+        return None

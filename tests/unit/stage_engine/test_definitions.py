@@ -6,6 +6,7 @@ import pytest
 
 from services.stage_engine.definitions.definition import SHIPPED, Definition, load_definition, parse_definition
 from services.stage_engine.definitions.yaml_source import DefinitionError
+from services.stage_engine.domain.lifecycle import Wait
 from shared.contracts.times import DAY_MS, HOUR_MS, MINUTE_MS
 
 HEAD = """lifecycle: l
@@ -155,7 +156,7 @@ def test_on_is_a_key_of_that_name_and_no_boolean() -> None:
 )
 def test_durations(written: str, ms: int) -> None:
     text = edge(f"{{id: x, from: a, to: b, after: {written}}}")
-    assert parse_definition("my.yaml", text).compile(1, "BRL").transitions[0].after_ms == ms
+    assert parse_definition("my.yaml", text).compile(1, "BRL").transitions[0].after == Wait(ms)
 
 
 def test_defaults_are_five_minutes_of_lateness_and_since_entered() -> None:
