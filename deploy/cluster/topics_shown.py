@@ -7,11 +7,13 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 _ROWS = 6
-_EXCERPT_BYTES = 150
+_EXCERPT_BYTES = 160
+"""Enough for a stage change to say from where to where."""
+_DATA = b'"data":'
 _FETCH_MS = 500
 
 
@@ -62,7 +64,7 @@ async def _read(bootstrap: str, topic: str) -> list[TopicRecord]:
 def _seen(record: Any) -> TopicRecord:
     value = record.value or b""
     # The envelope's fields are columns already, or the same in every record.
-    data = value[value.find(b'"data":') :][:_EXCERPT_BYTES]
+    data = (value.partition(_DATA)[2] or value)[:_EXCERPT_BYTES]
     return TopicRecord(
         partition=record.partition,
         offset=record.offset,
@@ -75,7 +77,9 @@ def _seen(record: Any) -> TopicRecord:
 
 def _show(out: Console, topic: str, records: list[TopicRecord]) -> None:
     out.rule(f"{topic}: {len(records)} records")
-    table = Table("partition", "offset", "key", "type", "excerpt")
+    table = Table(*(Column(name, no_wrap=True) for name in ("partition", "offset", "key", "type")))
+    # JSON has few spaces to break a line at: without folding, most of it would be cut off.
+    table.add_column("excerpt", overflow="fold")
     for one in records[-_ROWS:]:
         table.add_row(str(one.partition), str(one.offset), one.key, one.type, Text(one.excerpt + "…"))
     if records:

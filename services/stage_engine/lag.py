@@ -37,9 +37,10 @@ class LagObserver:
     """Where a partition was when it was first seen behind with nothing to do, and since when."""
 
     def stuck(self) -> bool:
-        """Whether some partition has had records to fetch for a minute and got none: clients are known to hang so
-        after a broker's restart, and only a new process helps."""
-        return any(monotonic() - since > STUCK_SECONDS for _, since in self._idle_at.values())
+        """Whether, for a minute, this engine has had no place among the others, or some partition has had records to
+        fetch and got none: clients are known to hang so after a broker's restart, and only a new process helps."""
+        outside = self.consumer.stuck_seconds() > STUCK_SECONDS
+        return outside or any(monotonic() - since > STUCK_SECONDS for _, since in self._idle_at.values())
 
     async def run(self) -> None:
         """Runs until cancelled."""

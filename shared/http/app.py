@@ -126,7 +126,7 @@ def _add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(Transient, _on_transient)
     app.add_middleware(_UnexpectedErrors)
-    #app.add_middleware(PathSegments)
+    app.add_middleware(PathSegments)
 
 
 async def _on_problem(request: Request, error: Exception) -> Response:

@@ -70,7 +70,9 @@ class KafkaLog:
         return KafkaFencedProducer(name, client, self._topics, self._timeout_seconds)
 
     def consumer(self, membership: Membership) -> KafkaConsumer:
-        return KafkaConsumer(self._bootstrap, membership, self._timeout_seconds)
+        return KafkaConsumer(
+            self._bootstrap, membership, self._timeout_seconds, lambda: self._topics.ping(_PING_SECONDS)
+        )
 
     async def trim(self, before_ms: int, keep_from: Mapping[TopicPartition, int], limit: int) -> int:
         """Kafka trims by its topics' retention."""

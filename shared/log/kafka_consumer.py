@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -14,9 +14,11 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 
 from shared.log.kafka_errors import abandon, log_error, stop, within
-from shared.log.port import LogUnavailable, Membership, Record, TopicPartition
+from shared.log.port import LogError, LogUnavailable, Membership, Record, TopicPartition
 
 _GRACE_SECONDS = 0.5
+_ASK_SECONDS = 5.0
+"""How long a member is without a place in its group before it asks whether the cluster is away, and again after."""
 _PARTITION_FETCH_BYTES = 256 * 1024
 _FETCH_BYTES = 4 * 1024 * 1024
 
@@ -29,15 +31,20 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
     A rebalance takes everything away and then deals out anew: owners hear `on_revoked` for all they had first.
     """
 
-    def __init__(self, bootstrap: str, membership: Membership, timeout_seconds: float) -> None:
+    def __init__(
+        self, bootstrap: str, membership: Membership, timeout_seconds: float, ping: Callable[[], Awaitable[None]]
+    ) -> None:
+        """`ping` asks the cluster through another client; it raises LogUnavailable when there is no answer."""
         self._membership = membership
         self._timeout_seconds = timeout_seconds
         self._bootstrap = bootstrap
+        self._ping = ping
         self._client: AIOKafkaConsumer | None = None
         self._sought: dict[TopicPartition, bool] = {}
         self._fetching: asyncio.Task[dict[KafkaPartition, list[Any]]] | None = None
         self._sought_meanwhile: dict[TopicPartition, int] = {}
-        self._unanswered_since: float | None = None
+        self._adrift_since: float | None = None
+        self._asked_at = 0.0
 
     async def start(self) -> None:
         client = AIOKafkaConsumer(
@@ -93,23 +100,36 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         return int((await self._asking(self._started().end_offsets([place]), doing))[place])
 
     async def fetch(self, max_records: int, timeout_ms: int) -> Mapping[TopicPartition, Sequence[Record]]:
-        # A getmany must not be cancelled, and may wait for a rebalance longer than asked: then the next fetch takes it up.
+        try:
+            fetched = await self._getmany(max_records, timeout_ms)
+        except LogError:
+            await self._drift()
+            raise
+        if fetched is not None and self._has_place():
+            self._adrift_since = None
+        else:
+            await self._drift()
+        if fetched is None:
+            return {}
+        places = [(TopicPartition(*place), batch) for place, batch in fetched.items()]
+        places = [(place, batch) for place, batch in places if not self._is_stale(place)]
+        self._sought_meanwhile.clear()
+        return {place: [_record(r) for r in batch] for place, batch in places if self._sought.get(place)}
+
+    async def _getmany(self, max_records: int, timeout_ms: int) -> dict[KafkaPartition, list[Any]] | None:
+        """What has come; None when the client has not answered. It must not be cancelled, and may wait for a rebalance
+        longer than asked: then the next fetch takes it up."""
         if self._fetching is None:
             work = self._started().getmany(timeout_ms=timeout_ms, max_records=max_records)
             self._fetching = asyncio.ensure_future(work)
         done, _ = await asyncio.wait((self._fetching,), timeout=timeout_ms / 1000 + _GRACE_SECONDS)
         if not done:
-            self._unanswered_since = self._unanswered_since or time.monotonic()
-            return {}
-        fetching, self._fetching, self._unanswered_since = self._fetching, None, None
+            return None
+        fetching, self._fetching = self._fetching, None
         try:
-            fetched = fetching.result()
+            return fetching.result()
         except (KafkaError, ConsumerStoppedError) as error:
             raise log_error(error, f"reading as {self._membership.group}") from error
-        places = [(TopicPartition(*place), batch) for place, batch in fetched.items()]
-        places = [(place, batch) for place, batch in places if not self._is_stale(place)]
-        self._sought_meanwhile.clear()
-        return {place: [_record(r) for r in batch] for place, batch in places if self._sought.get(place)}
 
     def _is_stale(self, place: TopicPartition) -> bool:
         """Whether a partition was sought while the fetch was under way: its records are from before, and are fetched
@@ -121,9 +141,27 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         return True
 
     def stuck_seconds(self) -> float:
-        """How long the client has not come back from a fetch (0: it has). Much beyond a rebalance's time, only a new
-        process helps: the client can lose its group for good when a broker restarts."""
-        return time.monotonic() - self._unanswered_since if self._unanswered_since else 0.0
+        """The client can lose its group for good when a broker restarts: it then waits, or fails, at every fetch."""
+        return 0.0 if self._adrift_since is None else time.monotonic() - self._adrift_since
+
+    def _has_place(self) -> bool:
+        """The client's own opinion: it knows the group's coordinator and need not join. It has no public way to ask."""
+        coordinator = self._started()._coordinator
+        return coordinator.coordinator_id is not None and not coordinator._rejoin_needed_fut.done()
+
+    async def _drift(self) -> None:
+        """Notes a fetch without a place in the group. A cluster that is away takes everybody's: that is not the
+        client's fault, and no other process would have more luck."""
+        now = time.monotonic()
+        if self._adrift_since is None:
+            self._adrift_since = self._asked_at = now
+        if now - self._asked_at < _ASK_SECONDS:
+            return
+        try:
+            await self._ping()
+        except LogError:
+            self._adrift_since = None
+        self._asked_at = time.monotonic()
 
     async def tell_progress(self, next_offsets: Mapping[TopicPartition, int]) -> None:
         offsets = {KafkaPartition(*place): offset for place, offset in next_offsets.items() if place in self._sought}

@@ -70,10 +70,25 @@ def abandon(task: asyncio.Future[Any]) -> None:
 async def stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
     """Stop in order, but only for so long: without a broker the client's own stop may never return."""
     stopping = asyncio.ensure_future(client.stop())
-    done, _ = await asyncio.wait((stopping,), timeout=_STOP_SECONDS)
-    abandon(stopping)
-    if not done:
-        await _tear_down(client)
+    try:
+        done, _ = await asyncio.wait((stopping,), timeout=_STOP_SECONDS)
+        abandon(stopping)
+        if not done:
+            await _tear_down(client)
+    finally:
+        if isinstance(client, AIOKafkaProducer):
+            _look_at_left_behind(client)
+
+
+def _look_at_left_behind(producer: AIOKafkaProducer) -> None:
+    """A producer that was fenced, or died otherwise, has failed what nobody waits for: the end of its transaction, and
+    the turn of batches that never had one. Whoever appended has got the same error; it need not be told of again."""
+    waiting = [batch._drain_waiter for lane in producer._message_accumulator._batches.values() for batch in lane]
+    if producer._txn_manager is not None and producer._txn_manager._transaction_waiter is not None:
+        waiting.append(producer._txn_manager._transaction_waiter)
+    for future in waiting:
+        if future.done() and not future.cancelled():
+            future.exception()
 
 
 async def _tear_down(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:

@@ -161,6 +161,14 @@ class Consumer(Protocol):
         """Asks the log itself, now: the offset after the last committed record. Raises LogUnavailable."""
         ...
 
+    def stuck_seconds(self) -> float:
+        """For how long this member has had no working place in its group; 0 while it has one, with or without partitions.
+
+        An outage of the log does not count, but for some seconds. Beyond a minute, which is more than joining takes,
+        only a new process helps. Counted by `fetch`: ask it while `fetch` is being called.
+        """
+        ...
+
     async def tell_progress(self, next_offsets: Mapping[TopicPartition, int]) -> None:
         """Publish progress for lag tools only; failures are swallowed and logged, nothing depends on it."""
         ...

@@ -13,7 +13,7 @@ from sqlalchemy import select, tuple_
 
 from shared.contracts.cloudevent import Headers
 from shared.db.port import Database, Transaction
-from shared.errors import Transient
+from shared.errors import Permanent, Transient
 from shared.log.port import LogUnavailable, Membership, Record, TopicPartition
 from shared.log.sql_errors import log_errors
 from shared.log.sql_membership import Registration, Turn
@@ -52,6 +52,7 @@ class SqlConsumer:
         self._task: asyncio.Task[None] | None = None
         self._turn_of = 0
         self._closing = False
+        self._out_since: float | None = None
 
     @property
     def _group_wake(self) -> str:
@@ -63,6 +64,7 @@ class SqlConsumer:
             self._registration = Registration(self._database, self._membership, counts)
             await self._take_turn()
         self._task = asyncio.get_running_loop().create_task(self._live(), name=f"sql-log-{self._membership.group}")
+        self._task.add_done_callback(self._note_end)
 
     def assigned(self) -> frozenset[TopicPartition]:
         return frozenset(self._cursors)
@@ -94,6 +96,10 @@ class SqlConsumer:
         if where not in ends:
             raise LogUnavailable(f"the log has no {where.topic}/{where.partition}")
         return ends[where]
+
+    def stuck_seconds(self) -> float:
+        """A member that beats no more is out, and may not know."""
+        return 0.0 if self._out_since is None else time.monotonic() - self._out_since
 
     async def tell_progress(self, next_offsets: Mapping[TopicPartition, int]) -> None:
         """Nobody asks: lag tools read the services' own progress rows."""
@@ -171,6 +177,12 @@ class SqlConsumer:
             if not self._closing:
                 await wait_for(self._group_changed, min(_POLL_SECONDS, every))
 
+    def _note_end(self, living: asyncio.Task[None]) -> None:
+        """What no waiting mends has ended it, unless it was asked to."""
+        if not living.cancelled() and (error := living.exception()):
+            self._out_since = time.monotonic()
+            _log.error("log_membership_failed", group=self._membership.group, error=str(error))
+
     async def _take_turn(self) -> None:
         registration = self._joined()
         turn = await registration.turn()
@@ -205,7 +217,7 @@ class SqlConsumer:
         try:
             async with asyncio.timeout(_MAX_BEAT_SECONDS):
                 await self._registration.leave()
-        except (Transient, TimeoutError) as error:
+        except (Transient, Permanent, TimeoutError) as error:
             _log.warning("log_leave_failed", group=self._membership.group, error=str(error))
         self._registration = None
         self._wakes.wake([self._group_wake])

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import signal
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from shared.contracts.times import now_ms
 from shared.contracts.topics import Topic, TopicSpec
@@ -21,6 +24,7 @@ from shared.log.partitioner import partition_of
 from shared.log.port import (
     Fenced,
     Log,
+    LogError,
     LogRefused,
     LogUnavailable,
     Message,
@@ -31,6 +35,7 @@ from shared.log.port import (
 )
 from tests.contract.backends import Backend, make_spec, make_topic
 from tests.contract.members import SESSION_TIMEOUT_MS, Reader
+from tests.spoiled_group import spoiled_group
 
 
 def message(number: int, key: bytes = b"shop:c-1") -> Message:
@@ -444,12 +449,77 @@ def _owns_some(reader: Reader) -> bool:
     return len(reader.consumer.assigned()) in (2, 4)
 
 
+async def test_a_member_that_has_its_place_is_not_stuck_even_when_no_partition_is_left_for_it(
+    log: Log, readers: ReaderOf
+) -> None:
+    spec, group = make_spec(1), uuid.uuid4().hex
+    await log.ensure_topics([spec])
+    members = [readers(spec.topic, group=group) for _ in range(2)]
+    for member in members:
+        await member.consumer.start()
+
+    def settled() -> bool:
+        owned = sorted(len(member.consumer.assigned()) for member in members)
+        return owned == [0, 1] and not any(member.consumer.stuck_seconds() for member in members)
+
+    await _together(members, settled)
+    for _ in range(5):
+        await asyncio.gather(*(member.poll() for member in members))
+        assert [member.consumer.stuck_seconds() for member in members] == [0, 0]
+
+
+async def test_a_member_that_has_lost_its_place_for_good_says_for_how_long(
+    log: Log, backend: Backend, readers: ReaderOf
+) -> None:
+    spec, group = make_spec(1), uuid.uuid4().hex
+    await log.ensure_topics([spec])
+    async with place_taken_away(backend, spec.topic, group) as take_away:
+        reader = readers(spec.topic, group=group)
+        await reader.consumer.start()
+        await take_away()
+        since = time.monotonic()
+        while reader.consumer.stuck_seconds() < 1:
+            assert time.monotonic() - since < 20, "it does not notice"
+            # What reading answers meanwhile is the log's own affair; a service waits and asks again.
+            with contextlib.suppress(LogError):
+                await reader.poll()
+        assert reader.consumer.stuck_seconds() < time.monotonic() - since + 5
+
+
 async def test_groups_do_not_disturb_each_other(log: Log, topic: Topic, readers: ReaderOf) -> None:
     producer = await log.producer()
     await producer.append(topic, [message(n, str(n).encode()) for n in range(10)])
     for _ in range(2):
         assert len(await everything(readers, topic, 10)) == 10
     await producer.close()
+
+
+@asynccontextmanager
+async def place_taken_away(backend: Backend, topic: Topic, group: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """What ends a member's part in the group, although the log is there: each log has its own."""
+
+    async def nothing_more() -> None:
+        return None
+
+    async def lose_the_table() -> None:
+        engine = create_async_engine(backend.where)
+        async with engine.begin() as connection:
+            await connection.execute(text("ALTER TABLE log_members RENAME TO log_members_away"))
+        await engine.dispose()
+
+    if backend.name != "kafka":
+        yield lose_the_table
+        return
+    async with spoiled_group(backend.where, group, topic.value):
+        yield nothing_more
+
+
+async def _together(members: list[Reader], condition: Callable[[], bool]) -> None:
+    """Polls all of them until the condition holds."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, [member.history for member in members]
+        await asyncio.gather(*(member.poll() for member in members))
 
 
 @asynccontextmanager

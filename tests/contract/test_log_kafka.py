@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
 import uuid
+from dataclasses import dataclass, field
+from typing import cast
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import OutOfOrderSequenceNumber
+from aiokafka.errors import GroupCoordinatorNotAvailableError, OutOfOrderSequenceNumber
 
+from shared.log import kafka_consumer
 from shared.log.kafka import KafkaLog
-from shared.log.port import LogRefused, Message, TopicMismatch, TopicPartition
+from shared.log.kafka_consumer import KafkaConsumer
+from shared.log.port import Fenced, LogRefused, LogUnavailable, Message, TopicMismatch, TopicPartition
 from tests.conftest import RunningKafka
 from tests.contract.backends import make_spec
 from tests.contract.members import Reader
+from tests.spoiled_group import spoiled_group
 
 
 async def test_a_topic_that_keeps_senders_times_is_refused_with_what_to_do(kafka_server: RunningKafka) -> None:
@@ -118,6 +126,106 @@ async def test_a_large_fenced_append_is_all_or_nothing_over_several_batches(kafk
     await consumer.stop()
     await fenced.close()
     await log.close()
+
+
+@dataclass
+class Hesitant(Reader):
+    """A member that takes its time to let go, and so holds up all others."""
+
+    may_let_go: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def _revoked(self, places: frozenset[TopicPartition]) -> None:
+        await super()._revoked(places)
+        await self.may_let_go.wait()
+
+
+async def test_waiting_for_a_place_counts_until_there_is_one(kafka_server: RunningKafka) -> None:
+    spec, group, log = make_spec(1), uuid.uuid4().hex, KafkaLog(kafka_server.bootstrap, 5.0)
+    await log.ensure_topics([spec])
+    holder, waiting = Hesitant(log, (spec.topic,), group), Reader(log, (spec.topic,), group)
+    await holder.consumer.start()
+    await holder.own(1)
+    await waiting.consumer.start()
+    await waiting.until(lambda: waiting.consumer.stuck_seconds() > 1)
+    assert waiting.consumer.assigned() == frozenset()
+    holder.may_let_go.set()
+    await waiting.until(lambda: waiting.consumer.stuck_seconds() == 0)
+    await waiting.consumer.close()
+    await holder.consumer.close()
+    await log.close()
+
+
+async def test_a_member_whose_client_finds_no_coordinator_is_stuck_although_it_may_read(
+    kafka_server: RunningKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, log = make_spec(1), KafkaLog(kafka_server.bootstrap, 5.0)
+    await log.ensure_topics([spec])
+    producer, reader = await log.producer(), Reader(log, (spec.topic,), uuid.uuid4().hex)
+    await reader.consumer.start()
+    await reader.own(1)
+
+    async def none_found(*_asked: object) -> int:
+        raise GroupCoordinatorNotAvailableError
+
+    client = cast("KafkaConsumer", reader.consumer)._started()
+    monkeypatch.setattr(client._client, "coordinator_lookup", none_found)
+    client._coordinator.coordinator_dead()
+    await producer.append(spec.topic, [Message(b"k", b"v")])
+    await reader.until(lambda: reader.consumer.stuck_seconds() > 1)
+    assert [record.value for record in reader.records] == [b"v"]
+    monkeypatch.undo()
+    await reader.until(lambda: reader.consumer.stuck_seconds() == 0)
+    await reader.consumer.close()
+    await producer.close()
+    await log.close()
+
+
+async def test_while_the_cluster_is_away_no_member_is_stuck(
+    kafka_server: RunningKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_consumer, "_ASK_SECONDS", 0.2)
+    spec, group, log = make_spec(1), uuid.uuid4().hex, KafkaLog(kafka_server.bootstrap, 5.0)
+    await log.ensure_topics([spec])
+    reader = Reader(log, (spec.topic,), group)
+    asked = 0
+
+    async def no_answer() -> None:
+        nonlocal asked
+        asked += 1
+        assert reader.consumer.stuck_seconds() > 0
+        raise LogUnavailable("away")
+
+    monkeypatch.setattr(reader.consumer, "_ping", no_answer)
+    async with spoiled_group(kafka_server.bootstrap, group, spec.topic.value):
+        await reader.consumer.start()
+        for expected in range(1, 4):
+            while asked < expected:
+                with contextlib.suppress(LogUnavailable):
+                    await reader.poll()
+            assert reader.consumer.stuck_seconds() == 0
+        await reader.consumer.close()
+    await log.close()
+
+
+@pytest.mark.parametrize("messages", [1, 200], ids=["one batch", "several batches"])
+async def test_a_zombie_leaves_no_error_behind_that_nobody_looked_at(kafka_server: RunningKafka, messages: int) -> None:
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(str(context)))
+    spec, name, log = make_spec(1), uuid.uuid4().hex, KafkaLog(kafka_server.bootstrap, 10.0)
+    await log.ensure_topics([spec])
+    zombie = await log.fenced_producer(name)
+    await zombie.append_to(spec.topic, 0, [Message(b"k", b"v")])
+    owner = await log.fenced_producer(name)
+    with pytest.raises(Fenced):
+        await zombie.append_to(spec.topic, 0, [Message(b"k", bytes(10_000))] * messages)
+    await zombie.close()
+    await owner.close()
+    await log.close()
+    del zombie, owner
+    await asyncio.sleep(0)
+    gc.collect()
+    await asyncio.sleep(0)
+    assert told == []
 
 
 async def test_what_was_rolled_back_is_never_seen(kafka_server: RunningKafka) -> None:

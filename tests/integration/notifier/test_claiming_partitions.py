@@ -7,17 +7,23 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from migrations.running import migrate
+from services.notifier import main
 from services.notifier.batch import Batcher
 from services.notifier.domain.campaign import CampaignIndex
 from services.notifier.planning import Planning
 from services.notifier.store.progress import Claimant
-from shared.contracts.topics import Topic
+from shared.contracts.topics import Topic, topic_specs
 from shared.db.connect import connect
 from shared.db.port import Database
 from shared.log.port import Membership, Record, TopicPartition
+from shared.log.sql import SqlLog
+from shared.service import Resources
+from shared.settings import Settings
 from tests.fakes_log import FakeLog
+from tests.integration.notifier.receivers import until
 
 PLACES = frozenset(TopicPartition(Topic.STAGE_CHANGED, number) for number in range(24))
 
@@ -60,6 +66,9 @@ class SlowOnceReading:
         if self.sought:
             await asyncio.Event().wait()
         return 0
+
+    def stuck_seconds(self) -> float:
+        return 0.0
 
     async def tell_progress(self, next_offsets: Mapping[TopicPartition, int]) -> None:
         raise NotImplementedError
@@ -118,3 +127,22 @@ async def test_a_stop_while_partitions_are_being_claimed_is_heeded(database: Dat
         await running
     assert log.made.closed
     assert not log.made.sought
+
+
+async def test_a_notifier_that_lost_its_place_among_the_others_wants_a_new_process(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "STUCK_SECONDS", 0.5)
+    settings, stopping = Settings(outbox_dir=tmp_path, session_timeout_ms=2_000), asyncio.Event()
+    log = SqlLog(database, settings.append_timeout_seconds)
+    await log.ensure_topics(topic_specs(1))
+    notifier = main.build(Resources(settings, database, log))
+    running = asyncio.create_task(notifier.run(stopping))
+    await until(lambda: len(notifier.planning.claimed()) == 2, "both topics claimed")
+    assert notifier.alive()
+    async with database.transaction() as tx:
+        await tx.execute(text("ALTER TABLE log_members RENAME TO log_members_away"))
+    await until(lambda: not notifier.alive(), "the notifier says that it is stuck")
+    stopping.set()
+    await running
+    await log.close()

@@ -9,9 +9,11 @@ from typing import Any
 
 import httpx2
 import pytest
+from sqlalchemy import update
 
 from services.stage_engine.domain.publishing import change_id
 from services.stage_engine.main import build
+from services.stage_engine.store.tables import stages
 from shared.auth.keys import KeyRequest, Keys
 from shared.contracts.times import now_ms, to_text
 from shared.http.app import create_app
@@ -81,6 +83,53 @@ async def test_customers_are_listed_with_counts_per_stage(api: Api) -> None:
     assert [each["customer_id"] for each in chosen["customers"]] == ["ana"]
     care = await api.get("/v1/customers?lifecycle=customer_care")
     assert care["counts"] == {"no_complaint": 6}
+
+
+@pytest.mark.parametrize(
+    ("asked", "parameter", "named", "meant"),
+    [
+        ("lifecycle=ecomerce", "lifecycle", "customer_care, ecommerce", "ecommerce"),
+        ("lifecycle=%00", "lifecycle", "customer_care, ecommerce", None),
+        ("lifecycle=customer_care&stage=lead", "stage", "overdue, complaint_open, no_complaint, resolved", None),
+        ("stage=repeat_costumer", "stage", "prospect, lead, churned, at_risk", "repeat_customer"),
+        ("stage=", "stage", "prospect, lead, churned", None),
+    ],
+)
+async def test_a_lifecycle_or_stage_that_does_not_exist_is_refused_with_those_that_do(
+    api: Api, asked: str, parameter: str, named: str, meant: str | None
+) -> None:
+    refused = await api.get(f"/v1/customers?{asked}", status=422)
+    assert refused["type"] == "urn:jornada:problem:invalid-request"
+    assert named in refused["detail"]
+    (error,) = refused["errors"]
+    assert error["detail"].startswith(f"query parameter {parameter}: ")
+    assert error["advice"] == f'did you mean "{meant}"?' if meant else named in error["advice"]
+
+
+async def test_a_stage_that_nobody_is_in_is_an_empty_list(api: Api) -> None:
+    nobody = await api.get("/v1/customers?stage=churned")
+    assert (nobody["customers"], nobody["next"]) == ([], None)
+
+
+async def test_a_stage_that_its_lifecycle_no_longer_has_can_be_asked_for_while_somebody_is_in_it(
+    api: Api, sql_stack: Stack
+) -> None:
+    async with sql_stack.process() as resources, resources.database.transaction() as transaction:
+        await transaction.execute(update(stages).where(stages.c.stage == "lead").values(stage="former"))
+    assert len((await api.get("/v1/customers?stage=former"))["customers"]) == 5
+    await api.get("/v1/customers?stage=former", api.other)
+    refused = await api.get("/v1/customers?stage=formr", status=422)
+    assert "former" in refused["detail"]
+
+
+async def test_before_an_engine_has_registered_its_lifecycles_the_list_says_so(sqlite_stack: Stack) -> None:
+    await sqlite_stack.create()
+    async with sqlite_stack.process() as resources:
+        made = await Keys(resources.database, "BRL").create(KeyRequest("acme", ["customers:read"]))
+        app = create_app([build(resources)], resources)
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://engine") as client:
+            answer = await client.get("/v1/customers", headers={"Authorization": f"Bearer {made.token}"})
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 
 
 async def test_a_long_list_comes_in_pages_that_neither_skip_nor_repeat(api: Api) -> None:
@@ -153,6 +202,6 @@ async def test_odd_customer_ids_are_simply_not_found(api: Api, odd: str) -> None
     await api.get(f"/v1/customers/{odd}", status=404)
 
 
-@pytest.mark.parametrize("asked", ["limit=0", "limit=501", "limit=many"])
-async def test_a_wrong_page_size_is_refused_by_name(api: Api, asked: str) -> None:
-    assert "limit" in str(await api.get(f"/v1/customers?{asked}", status=422))
+@pytest.mark.parametrize("asked", ["limit=0", "limit=501", "limit=many", "after=a%00b"])
+async def test_a_wrong_page_is_refused_by_name(api: Api, asked: str) -> None:
+    assert asked.partition("=")[0] in str(await api.get(f"/v1/customers?{asked}", status=422))

@@ -9,10 +9,10 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import text, update
 
-from services.stage_engine import batch
+from services.stage_engine import batch, lag
 from services.stage_engine.batch import Batches
 from services.stage_engine.definitions.registering import register
-from services.stage_engine.engine import StageEngine
+from services.stage_engine.engine import GROUP, StageEngine
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import progress, tables
 from services.stage_engine.store.progress import Claim, OwnershipLost
@@ -36,6 +36,7 @@ from tests.integration.stage_engine.observing import (
     until_handled,
 )
 from tests.integration.stage_engine.stack import PARTITIONS, Stack
+from tests.spoiled_group import spoiled_group
 
 BOUGHT = ["prospect", "first_time_customer"]
 
@@ -52,6 +53,24 @@ async def _batches(resources: Resources) -> Batches:
 
 async def _owners(database: Database) -> dict[int, int]:
     return {row["partition"]: row["epoch"] for row in await rows(database, tables.progress)}
+
+
+async def test_an_engine_that_owns_nothing_because_its_client_lost_the_group_wants_a_new_process(
+    kafka_stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lag, "STUCK_SECONDS", 1.0)
+    async with (
+        kafka_stack.process() as resources,
+        spoiled_group(str(kafka_stack.bootstrap), GROUP, Topic.EVENTS),
+        engine_running(resources) as engine,
+    ):
+        assert engine.alive()
+
+        async def given_up() -> bool:
+            return not engine.alive()
+
+        await until(given_up, "the engine says that it is stuck", 20)
+        assert (await engine.checks())[-1].detail == "0 partitions owned"
 
 
 async def test_two_engines_share_the_partitions_and_lose_and_double_nothing(stack: Stack) -> None:
