@@ -118,6 +118,16 @@ class Settings(BaseSettings):
     stale_after_hours: Annotated[float, Field(gt=0)] = Field(
         24, description="marketing about a change older than this is suppressed: nobody wants yesterday's news"
     )
+    delivery_retention_days: Annotated[int, Field(ge=31)] = Field(
+        400,
+        description="age at which a finished delivery is trimmed: a year can be compared with the one before; 31 or more, "
+        "longer than the log keeps what it was about",
+    )
+    attempt_retention_days: Annotated[int, Field(ge=7)] = Field(
+        90,
+        description="age at which attempts and records that the notifier could not read are trimmed: who looks into a "
+        "failure does so within weeks",
+    )
 
     # Operation
     environment: Literal["development", "production"] = Field(

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
 from services.cli.console import CommandGroup, console
 from services.cli.database import opened, opened_with_log
 from services.cli.replaying import replayed
+from services.cli.set_aside import Reader, SetAside, Wanted, listed, of_notifier, one
 from services.stage_engine.store import dead_letters as store
 from services.stage_engine.store.dead_letters import DeadLetter
 from shared.contracts.dead_letters import DeadLetterReason
@@ -26,6 +28,11 @@ from shared.settings import load
 
 _HEX_SHOWN = 1024
 _BYTES_A_LINE = 16
+_NOT_OURS_TO_WRITE = (
+    "what the notifier could not read can't be replayed: the stage engine alone decides what its topics say, and every "
+    "reader of them would believe a record that was put there by hand. Find out with `jornada dead-letters show` who "
+    "wrote it; the customer's next stage change is planned as usual, and a letter that is missing has to be sent by hand"
+)
 
 letters = typer.Typer(
     cls=CommandGroup,
@@ -42,22 +49,26 @@ def add_to(app: typer.Typer) -> None:
 
 @letters.command("list")
 def list_letters(
-    reason: Annotated[DeadLetterReason | None, typer.Option(help="only those set aside for this")] = None,
+    of: Annotated[Reader | None, typer.Option(help="only those of this service")] = None,
+    reason: Annotated[
+        DeadLetterReason | None, typer.Option(help="only those set aside for this, by the engine")
+    ] = None,
     replayed_too: Annotated[bool, typer.Option("--all", help="also those already replayed")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="most to show, the newest first")] = 50,
 ) -> None:
     """Show what was set aside, and why."""
 
-    async def run() -> list[DeadLetter]:
+    async def run() -> list[SetAside]:
         async with opened(load()) as database, database.reading() as transaction:
-            return await store.listed(transaction, limit, replayed=replayed_too, reason=reason)
+            return await listed(transaction, Wanted(limit, of, reason, replayed_too))
 
     found = asyncio.run(run())
-    table = Table("id", "arrived", "reason", "tenant", "customer", "bytes", "detail")
-    for one in found:
-        size = f"{len(one.value or b''):,}"
-        names = (one.tenant or "?", one.customer_id or "?")
-        table.add_row(one.dead_letter_id, to_text(one.arrival_ms), one.reason, *names, size, one.detail[:200])
+    table = Table(Column("id", no_wrap=True), "service", "arrived", "reason", "tenant", "customer", "bytes", "detail")
+    for each in found:
+        size = f"{len(each.value or b''):,}"
+        names = (each.tenant or "?", each.customer_id or "?")
+        cells = (each.id, each.reader, to_text(each.arrival_ms), each.reason, *names, size, each.detail[:200])
+        table.add_row(*map(escape, cells))
     console().print(table if found else "no dead letters")
 
 
@@ -68,22 +79,22 @@ def show(
 ) -> None:
     """Show one, with its bytes as JSON where they are, as a hex dump where not."""
 
-    async def run() -> DeadLetter:
-        async with opened(load()) as database:
-            return await _one(database, identity)
+    async def run() -> SetAside | None:
+        async with opened(load()) as database, database.reading() as transaction:
+            return await one(transaction, identity)
 
-    letter = asyncio.run(run())
+    found = asyncio.run(run())
+    if found is None:
+        raise _unknown(identity)
     if raw:
-        sys.stdout.buffer.write(letter.value or b"")
+        sys.stdout.buffer.write(found.value or b"")
         sys.stdout.buffer.flush()
         return
     out = console()
-    out.print(f"{letter.dead_letter_id}  {letter.reason}: {letter.detail}", markup=False)
-    where = (
-        f"{Topic.EVENTS}, partition {letter.partition}, offset {letter.offset}, arrived {to_text(letter.arrival_ms)}"
-    )
-    out.print(f"{where}\nkey {letter.key!r}\n", markup=False)
-    out.print(readable(letter.value), markup=False, soft_wrap=True)
+    out.print(f"{found.id}  {found.reason}: {found.detail}", markup=False)
+    where = f"{found.topic}, partition {found.partition}, offset {found.offset}, arrived {to_text(found.arrival_ms)}"
+    out.print(f"{where}\nkey {found.key!r}\n", markup=False)
+    out.print(readable(found.value), markup=False, soft_wrap=True)
 
 
 @letters.command("replay")
@@ -95,15 +106,18 @@ def replay(
 ) -> None:
     """Check the event and append it to the log again, under its id, so that nothing is applied twice.
 
-    Bytes that are still broken are refused with the reason. What was set aside stays stored as it came.
+    Bytes that are still broken are refused with the reason. What was set aside stays stored as it came. Only what the
+    engine set aside can be replayed: the notifier reads what the engine alone may write.
     """
+    if of_notifier(identity):
+        raise Permanent(_NOT_OURS_TO_WRITE)
     position = asyncio.run(_replay(identity, file.read_bytes() if file else None))
     console().print(f"{identity} is in the log again: partition {position.partition}, offset {position.offset}")
 
 
 async def _replay(identity: str, repaired: bytes | None) -> Position:
     async with opened_with_log(load()) as (database, log):
-        letter = await _one(database, identity)
+        letter = await _letter(database, identity)
         value = letter.value if repaired is None else repaired
         message = replayed(letter, value, now_ms(), await log.partitions(Topic.EVENTS))
         producer = await log.producer()
@@ -117,12 +131,16 @@ async def _replay(identity: str, repaired: bytes | None) -> Position:
     return position
 
 
-async def _one(database: Database, identity: str) -> DeadLetter:
+async def _letter(database: Database, identity: str) -> DeadLetter:
     async with database.reading() as transaction:
         letter = await store.one(transaction, identity)
     if letter is None:
-        raise Permanent(f"there is no dead letter {identity!r}; `jornada dead-letters list --all` shows them")
+        raise _unknown(identity)
     return letter
+
+
+def _unknown(identity: str) -> Permanent:
+    return Permanent(f"there is no dead letter {identity!r}; `jornada dead-letters list --all` shows them")
 
 
 def readable(value: bytes | None) -> str:

@@ -117,8 +117,9 @@ async def _still_active(tx: Transaction, found: Sequence[Ripe], now_ms: int) -> 
         return found
     locked = await subscriptions.lock(tx, stopped, now_ms, shared=True)
     return [
-        one._replace(subscription=locked[one.subscription.id])
-        if one.subscription is not None and one.subscription.id in locked
+        # One that is not there any more was deleted meanwhile: nobody would ever enable it.
+        one._replace(subscription=locked.get(one.subscription.id))
+        if one.subscription is not None and one.subscription.id in stopped
         else one
         for one in found
     ]

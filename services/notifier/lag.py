@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 
 from sqlalchemy import func, select
@@ -13,7 +14,7 @@ from shared.contracts.times import now_ms
 from shared.db.port import Database
 from shared.errors import Transient
 from shared.log.port import Consumer, TopicPartition
-from shared.telemetry.metrics import DELIVERIES_DUE, LAG_RECORDS
+from shared.telemetry.metrics import DELIVERIES_DUE, LAG_RECORDS, LAG_SECONDS
 
 _EVERY_SECONDS = 5.0
 _COUNTED = 100_000
@@ -25,19 +26,25 @@ async def observe_lag(planning: Planning, database: Database) -> None:
         # Whoever works on a partition reports what is away; a figure may be old for a while.
         with suppress(Transient):
             if planning.consumer is not None:
-                await _observe_records(planning.consumer, planning.claimed())
+                await observe_records(planning.consumer, planning.claimed(), planning.arrivals)
             await _observe_deliveries(database)
         await asyncio.sleep(_EVERY_SECONDS)
 
 
-async def _observe_records(consumer: Consumer, claimed: frozenset[TopicPartition]) -> None:
+async def observe_records(
+    consumer: Consumer, claimed: frozenset[TopicPartition], arrivals: Mapping[TopicPartition, int]
+) -> None:
+    """How far these partitions are behind, in records and in time. `arrivals` says when the last record handled had
+    come, milliseconds; a partition that has handled none yet is told as if it were caught up."""
     places = list(claimed)
     # All at once: the log may answer each question only after a fetch that waits for records.
     ends = await asyncio.gather(*(consumer.end_offset(where) for where in places))
     positions = {where: await consumer.position(where) for where in places}
     for where, end in zip(places, ends, strict=True):
-        behind = end - positions[where]
-        LAG_RECORDS.labels(SERVICE, where.topic, str(where.partition)).set(max(behind, 0))
+        behind, arrived_ms = max(end - positions[where], 0), arrivals.get(where)
+        labels = (SERVICE, where.topic, str(where.partition))
+        LAG_RECORDS.labels(*labels).set(behind)
+        LAG_SECONDS.labels(*labels).set((now_ms() - arrived_ms) / 1000 if behind and arrived_ms else 0)
     await consumer.tell_progress(positions)
 
 

@@ -18,6 +18,7 @@ from services.notifier.api import switches as switches_api
 from services.notifier.api import unsubscribe as unsubscribe_api
 from services.notifier.api.reading import Desk
 from services.notifier.batch import Batcher
+from services.notifier.cancelling import Cancelling
 from services.notifier.channels.email import SMTP_SECONDS, EmailChannel, Folder, MailServer, Transport
 from services.notifier.channels.letters import CannotWrite, Sender, Writer, sample_values
 from services.notifier.channels.webhook import WebhookChannel, envelope_of
@@ -27,13 +28,15 @@ from services.notifier.dispatch import Dispatcher, Room
 from services.notifier.domain.campaign import Campaign, CampaignIndex
 from services.notifier.domain.delivery import Attempted, Email, PendingDispatch
 from services.notifier.domain.verdict import Allowed
+from services.notifier.dry_run import dry_run
 from services.notifier.lag import observe_lag
 from services.notifier.liquid import TemplateError
 from services.notifier.planning import Planning
 from services.notifier.recording import Recorder
 from services.notifier.relay import Relay
-from services.notifier.rendering import Letters
+from services.notifier.rendering import SHIPPED, Letters
 from services.notifier.store.progress import Claimant
+from services.notifier.trimming import Retention, Trimmer
 from services.notifier.unsubscribing import LazyTokens
 from shared.contracts.times import HOUR_MS, SECOND_MS, now_ms
 from shared.errors import Permanent
@@ -66,12 +69,13 @@ class Channels:
 
 @dataclass(slots=True)
 class Notifier:
-    """The service: three loops that share nothing but the database and wake each other."""
+    """The service: three loops that share nothing but the database and wake each other. Trimming goes on beside them."""
 
     resources: Resources
     planning: Planning
     dispatcher: Dispatcher
     relay: Relay
+    trimmer: Trimmer
     channels: Channels
     desk: Desk
     name: str = "notifier"
@@ -89,6 +93,7 @@ class Notifier:
             group.create_task(self.planning.run(stopping))
             dispatching = group.create_task(self._dispatch(stopping))
             observing = group.create_task(observe_lag(self.planning, self.resources.database))
+            group.create_task(self.trimmer.run(stopping))
             group.create_task(self.relay.run(ended))
             # The relay goes last: it tells what the dispatcher has recorded at the end.
             dispatching.add_done_callback(lambda _task: ended.set())
@@ -114,8 +119,10 @@ class Notifier:
         return [*await check_servers(self.resources), Check("partitions", not halted, halted)]
 
     def alive(self) -> bool:
-        """Whether the poll loop has turned within the last minute."""
-        return time.monotonic() - self.planning.beat_at < STUCK_SECONDS
+        """Whether, within the last minute, the poll loop has turned and had its place among the other notifiers."""
+        consumer = self.planning.consumer
+        outside = consumer is not None and consumer.stuck_seconds() > STUCK_SECONDS
+        return not outside and time.monotonic() - self.planning.beat_at < STUCK_SECONDS
 
 
 def build(
@@ -158,18 +165,19 @@ def build(
 
     batcher = Batcher(database, CampaignIndex(known), Claimant(holder, ""), clock, planned)
     planning = Planning(resources.log, batcher, settings.session_timeout_ms)
-    desk = Desk(database, clock, wake, channels.webhook, tokens, settings.webhook_allow_private)
-    return Notifier(resources, planning, dispatcher, relay, channels, desk)
+    cancelling = Cancelling(database, clock, relay.wake.set)
+    desk = Desk(database, clock, wake, cancelling, channels.webhook, tokens, settings.webhook_allow_private)
+    trimmer = Trimmer(database, holder, clock, Retention.from_settings(settings), cancelling)
+    return Notifier(resources, planning, dispatcher, relay, trimmer, channels, desk)
 
 
 def read_letters(settings: Settings) -> Letters:
-    """All templates, each rendered once with sample values. Raises Permanent that names the wrong one."""
+    """All templates, after a dry run with sample values. Raises Permanent that names the wrong one."""
     try:
-        letters = Letters(settings.default_locale)
-        letters.check(sample_values(_sender(settings).name))
+        dry_run(SHIPPED, settings.default_locale, sample_values(_sender(settings).name))
+        return Letters(settings.default_locale)
     except TemplateError as error:
         raise Permanent(str(error)) from None
-    return letters
 
 
 def _sender(settings: Settings) -> Sender:

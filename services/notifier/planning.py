@@ -48,6 +48,8 @@ class Planning:
     halted: dict[TopicPartition, str] = field(default_factory=dict)
     beat_at: float = field(default_factory=time.monotonic)
     consumer: Consumer | None = None
+    arrivals: dict[TopicPartition, int] = field(default_factory=dict)
+    """When the last record that was handled had come to the log, milliseconds."""
     _claims: dict[TopicPartition, Claim] = field(default_factory=dict)
     _assigned: set[TopicPartition] = field(default_factory=set)
     _backoff: float = 0.0
@@ -136,6 +138,7 @@ class Planning:
             lost = await self._one_by_one(batch)
         metrics.BATCH_RECORDS.labels(SERVICE).observe(sum(map(len, batch.values())))
         metrics.BATCH_PHASE_SECONDS.labels(SERVICE, metrics.Phase.COMMIT).observe(time.monotonic() - started)
+        self.arrivals |= {where: records[-1].arrival_ms for where, records in batch.items() if where not in lost}
         if lost:
             raise TakenOver(", ".join(f"{where.topic}/{where.partition}" for where in sorted(lost)))
 
@@ -175,6 +178,7 @@ class Planning:
         for where in lost:
             self._claims.pop(where, None)
             self.halted.pop(where, None)
+            self.arrivals.pop(where, None)
 
 
 def _beyond_the_end(where: TopicPartition, claim: Claim, end: int) -> str:

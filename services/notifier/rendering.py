@@ -10,7 +10,7 @@ MJML becomes HTML once, at start; what is left then is Liquid.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,13 @@ SHIPPED: Final = Path(__file__).parent / "templates"
 _SHELL: Final = "letter"
 _PLACE: Final = "<!-- letter -->"
 _SUBJECT: Final = "Subject:"
+
+Begin = Callable[[str], None]
+"""Is told which letter is begun, so that one that never ends can be named."""
+
+
+def _untold(_letter: str) -> None:
+    return
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +63,13 @@ class Letter:
 class Letters:
     """All templates of a folder. Reading them raises TemplateError for the first that is wrong."""
 
-    def __init__(self, default_locale: str, folder: Path = SHIPPED) -> None:
+    def __init__(self, default_locale: str, folder: Path = SHIPPED, begin: Begin = _untold) -> None:
         self._default = default_locale
         self._by_template: dict[str, dict[str, Letter]] = {}
         for source in sorted(folder.glob("*/*.txt.liquid")):
             name, locale = source.parent.name, source.name.removesuffix(".txt.liquid")
             if name != _SHELL:
+                begin(f"{name}/{locale}")
                 self._by_template.setdefault(name, {})[locale] = _read(folder, name, locale)
         for name, locales in self._by_template.items():
             if default_locale not in locales:
@@ -83,10 +91,11 @@ class Letters:
         locale = best_locale(wanted_locale, locales, self._default)
         return locales[locale].render(locale, values)
 
-    def check(self, values: Mapping[str, Any]) -> None:
+    def check(self, values: Mapping[str, Any], begin: Begin = _untold) -> None:
         """Render everything once with sample values. Raises TemplateError: better at start than at a customer's turn."""
         for template, locales in self._by_template.items():
             for locale in locales:
+                begin(f"{template}/{locale}")
                 self.render(template, locale, values)
 
 

@@ -28,10 +28,8 @@ from shared.contracts.times import DAY_MS, now_ms
 from shared.db.port import Transaction
 from shared.errors import Permanent, Transient
 from shared.service import Resources
+from shared.trimming import ROUND_SECONDS, STEP_ROWS, in_small_steps
 
-_STEP_EVENTS = 500
-_PAUSE_SECONDS = 0.2
-_ROUND_SECONDS = 600.0
 _log = structlog.get_logger(__name__)
 
 
@@ -44,21 +42,18 @@ async def keep_trimming(resources: Resources, workshop: Workshop, owned: Callabl
                 await _trim(workshop, worker.claim, days * DAY_MS)
             except (OwnershipLost, Permanent, Transient) as error:
                 _log.warning("trimming waits", partition=worker.claim.partition, why=str(error))
-        await asyncio.sleep(_ROUND_SECONDS)
+        await asyncio.sleep(ROUND_SECONDS)
 
 
 async def _trim(workshop: Workshop, claim: Claim, retention_ms: int) -> None:
-    more = True
-    while more:
-        more = await trim_step(workshop, claim, now_ms() - retention_ms)
-        await asyncio.sleep(_PAUSE_SECONDS)
+    await in_small_steps(lambda: trim_step(workshop, claim, now_ms() - retention_ms))
 
 
 async def trim_step(workshop: Workshop, claim: Claim, horizon_ms: int) -> bool:
     """Fold and delete some of a partition's events from before the horizon; whether there may be more."""
     database, rulebook = workshop.batches.database, workshop.batches.rulebook
     async with database.reading() as transaction:
-        past = await history.before(transaction, claim.partition, horizon_ms, _STEP_EVENTS)
+        past = await history.before(transaction, claim.partition, horizon_ms, STEP_ROWS)
     if not past:
         return False
     await rulebook.meet(each.customer.tenant for each in past)

@@ -66,7 +66,9 @@ def router(desk: Desk) -> APIRouter:
     routes = APIRouter(tags=["deliveries"])
 
     @routes.get("/v1/customers/{customer_id}/deliveries", response_model=DeliveriesOut)
-    async def of_customer(customer_id: Segment, caller: Reader, limit: Limit = 50, cursor: Cursor = "") -> DeliveriesOut:
+    async def of_customer(
+        customer_id: Segment, caller: Reader, limit: Limit = 50, cursor: Cursor = ""
+    ) -> DeliveriesOut:
         """Everything planned for a customer, with what became of it and why; empty for one nobody planned for."""
         chosen = deliveries.with_state(caller.tenant).where(tables.deliveries.c.customer_id == customer_id)
         return await _page(desk, chosen, limit, cursor)
@@ -91,7 +93,8 @@ def router(desk: Desk) -> APIRouter:
                 raise not_found("webhook delivery", delivery_id)
             if found.next_ms is not None:
                 raise Problem(CONFLICT, "it is not finished yet; it will be attempted again by itself")
-            await deliveries.reopen(tx, found.planned, desk.clock())
+            if not await deliveries.reopen(tx, found.planned, desk.clock()):
+                raise Problem(CONFLICT, "somebody else has just sent it again, or it was trimmed; look at it once more")
             tx.after_commit(desk.wake)
         return (await _page(desk, _one(caller.tenant, delivery_id), 1, "")).deliveries[0]
 

@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import msgspec
 from fastapi import Query
 
+from services.notifier.cancelling import Cancelling
 from services.notifier.channels.webhook import WebhookChannel
 from services.notifier.unsubscribing import LazyTokens
 from shared.db.port import Database
@@ -28,6 +29,7 @@ class Desk:
     database: Database
     clock: Callable[[], int]
     wake: Callable[[], None]
+    cancelling: Cancelling
     webhooks: WebhookChannel
     tokens: LazyTokens
     allow_private: bool

@@ -92,10 +92,12 @@ async def find(tx: Transaction, tenant: str, delivery_id: str) -> State | None:
     return found[0] if found else None
 
 
-async def reopen(tx: Transaction, planned: Planned, now_ms: int) -> None:
-    """Queue a finished delivery again, for now."""
-    await tx.delete_many(tables.outcomes, ("id",), [(planned.id,)])
+async def reopen(tx: Transaction, planned: Planned, now_ms: int) -> bool:
+    """Queue a finished delivery again, for now; False if it is not finished any more, or has just been trimmed."""
+    if not await tx.delete_many(tables.outcomes, ("id",), [(planned.id,)]):
+        return False
     await tx.write_all([queue.add([replace(planned, due_ms=now_ms)])])
+    return True
 
 
 def _state(row: Sequence[Any]) -> State:

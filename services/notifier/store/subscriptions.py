@@ -13,7 +13,6 @@ from sqlalchemy import delete, select, update
 
 from services.notifier.domain.subscription import Filters, Subscription, SubscriptionStatus, endpoint_of
 from services.notifier.store import queue, tables
-from shared.contracts.outcomes import Outcome
 from shared.contracts.times import DAY_MS
 from shared.db.port import Transaction
 
@@ -95,17 +94,8 @@ async def page(tx: Transaction, tenant: str, after: str, most: int, now_ms: int)
     return [_listed(row, now_ms) for row in rows]
 
 
-async def remove(tx: Transaction, subscription_id: str, now_ms: int) -> None:
-    """Delete a subscription; what waits for it is cancelled."""
-    endpoint = endpoint_of(subscription_id)
-    waiting = tables.due.c
-    ids = select(waiting.id, waiting.attempts).where(waiting.endpoint == endpoint)
-    rows = [
-        (row[0], Outcome.CANCELLED, None, "the subscription was deleted", row[1], now_ms)
-        for row in map(tuple, await tx.execute(ids))
-    ]
-    await tx.upsert(tables.outcomes, tuple(column.name for column in tables.outcomes.columns), rows)
-    await tx.execute(delete(tables.due).where(waiting.endpoint == endpoint))
+async def remove(tx: Transaction, subscription_id: str) -> None:
+    """Delete a subscription; nothing is planned for it any more."""
     await tx.execute(delete(_TABLE).where(_TABLE.c.id == subscription_id))
 
 

@@ -15,11 +15,14 @@ from sqlalchemy import select
 from typer.testing import CliRunner
 
 from services.cli.main import app
+from services.notifier.store import dead_records
 from services.stage_engine.store import dead_letters, tables
 from services.stage_engine.store.dead_letters import DeadLetter
 from shared.contracts.dead_letters import DeadLetterReason
+from shared.contracts.topics import Topic
 from shared.db.connect import connect
 from shared.db.port import Database
+from shared.log.port import Record
 from shared.log.sql_tables import records
 from tests.unit.cli.test_replaying import BROKEN, EVENT
 
@@ -75,6 +78,16 @@ def set_aside(url: str, value: bytes, reason: DeadLetterReason = DeadLetterReaso
             await transaction.write_all([dead_letters.add([letter])])
 
     on_database(url, add)
+
+
+def set_aside_by_notifier(url: str, value: bytes) -> str:
+    async def add(database: Database) -> None:
+        record = Record(Topic.STAGE_CHANGED, 2, 9, 2, b"shop:c-[/b]", value, ())
+        async with database.transaction() as transaction:
+            await dead_records.keep(transaction, [(record, "the detail [/red]")])
+
+    on_database(url, add)
+    return "jornada.stage-changed.v1/2-9"
 
 
 def logged(url: str) -> list[tuple[bytes, bytes]]:
@@ -216,6 +229,31 @@ def test_dead_letters_are_listed_by_reason_and_shown_with_their_bytes(migrated: 
     assert migrated("dead-letters", "show", "3-17", "--raw").stdout_bytes == json.dumps(BROKEN).encode()
 
 
+def test_the_notifiers_dead_records_are_listed_beside_the_engines_and_shown(migrated: Run, url: str) -> None:
+    set_aside(url, json.dumps(BROKEN).encode())
+    identity = set_aside_by_notifier(url, b"\xff[/red]")
+    both = migrated("dead-letters", "list").output
+    assert re.search(rf"{identity}\W+notifier\W.*shop\W+c-\[/b\]", both)
+    assert re.search(r"3-17\W+engine\W", both)
+    assert both.index(identity) < both.index(" 3-17"), "the newest first"
+    assert identity not in migrated("dead-letters", "list", "--of", "engine").output
+    assert " 3-17" not in migrated("dead-letters", "list", "--of", "notifier").output
+    assert identity not in migrated("dead-letters", "list", "--reason", "invalid_payload").output
+    assert identity in migrated("dead-letters", "list", "--limit", "1").output
+    shown = migrated("dead-letters", "show", identity).output
+    assert "jornada.stage-changed.v1, partition 2, offset 9" in shown
+    assert "the detail [/red]" in shown
+    assert "ff 5b" in shown
+    assert migrated("dead-letters", "show", identity, "--raw").stdout_bytes == b"\xff[/red]"
+
+
+def test_what_the_engine_alone_may_write_is_not_replayed(migrated: Run, url: str) -> None:
+    result = migrated("dead-letters", "replay", set_aside_by_notifier(url, b"{}"))
+    assert result.exit_code == 1
+    assert "can't be replayed: the stage engine alone decides" in result.output
+    assert logged(url) == []
+
+
 def test_bytes_that_are_no_json_are_shown_as_hex(migrated: Run, url: str) -> None:
     set_aside(url, b"\xff\x00abc" + b"z" * 2000)
     shown = migrated("dead-letters", "show", "3-17").output
@@ -247,9 +285,10 @@ def test_a_repaired_one_goes_to_the_log_and_the_original_bytes_stay(migrated: Ru
 
 
 def test_an_unknown_dead_letter_is_refused(migrated: Run) -> None:
-    result = migrated("dead-letters", "replay", "9-9")
-    assert result.exit_code == 1
-    assert "there is no dead letter '9-9'" in result.output
+    for words in (("replay", "9-9"), ("show", "9-9"), ("show", "jornada.stage-changed.v1/9-9")):
+        result = migrated("dead-letters", *words)
+        assert result.exit_code == 1
+        assert f"there is no dead letter '{words[1]}'" in result.output
 
 
 def test_doctor_says_what_to_do_and_fails_until_it_is_done(run: Run) -> None:
