@@ -97,6 +97,8 @@ class PostgresDatabase:
                     "plan_cache_mode": "force_custom_plan",
                     "jit": "off",
                     "idle_in_transaction_session_timeout": str(_IDLE_IN_TRANSACTION_MS),
+                    # One that is stopped while a large answer is on its way to it is not idle; its network side is.
+                    "tcp_user_timeout": str(_IDLE_IN_TRANSACTION_MS),
                     "tcp_keepalives_idle": "5",
                     "tcp_keepalives_interval": "2",
                     "tcp_keepalives_count": "3",
