@@ -47,7 +47,7 @@ async def test_a_stopped_process_loses_its_locks(postgres_url: str, doing: str) 
         await transaction.execute(text("CREATE TABLE held (id INTEGER PRIMARY KEY)"))
         await transaction.execute(text("INSERT INTO held VALUES (1)"))
     command = [sys.executable, "-c", _STOPPED, postgres_url, doing]
-    process = subprocess.Popen(command, cwd=_ROOT, env={**os.environ, "PYTHONPATH": str(_ROOT)})
+    process = subprocess.Popen(command, cwd=_ROOT, env={**os.environ, "PYTHONPATH": str(_ROOT)})  # noqa: ASYNC220
     try:
         await _until_stopped(process.pid)
         async with asyncio.timeout(_RELEASED_SECONDS), database.transaction() as transaction:
