@@ -36,7 +36,14 @@ class ManualCause(msgspec.Struct, frozen=True, tag_field="kind", tag="manual"):
     reason: str
 
 
-Cause = EventCause | TimerCause | ManualCause
+class PublishedCause(msgspec.Struct, frozen=True, tag_field="kind", tag="published"):
+    """A new version of the lifecycle was published, by whose rules the customer stands elsewhere."""
+
+    publish_id: str
+    version: int
+
+
+Cause = EventCause | TimerCause | ManualCause | PublishedCause
 
 
 class StageSnapshot(msgspec.Struct, frozen=True):

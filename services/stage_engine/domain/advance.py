@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from services.stage_engine.domain.decision import (
     Applied,
     BehindClock,
+    ByActivation,
     ByEvent,
     ByTimer,
     CausedBy,
@@ -23,9 +24,10 @@ from services.stage_engine.domain.decision import (
     StageChange,
     Unapplicable,
 )
-from services.stage_engine.domain.event import Event, Tick
+from services.stage_engine.domain.event import Activation, Event, Tick
 from services.stage_engine.domain.facts import START_VALUES, Ledger, apply_event
-from services.stage_engine.domain.lifecycle import Lifecycle, Rules, Transition
+from services.stage_engine.domain.lifecycle import Lifecycle, Rules
+from services.stage_engine.domain.moves import Hop, Move, arrive, hops, walk_from, walk_on
 from services.stage_engine.domain.own_facts import STAGES, FactFailed, FactView, Tallies
 from services.stage_engine.domain.state import CustomerState, FactValue, LifecycleState
 from services.stage_engine.domain.walk import NOTHING, Situation, Walk, facts_read, next_wake_ms
@@ -37,8 +39,8 @@ _ALWAYS = 1 << 62
 NO_TALLIES: Tallies = {}
 
 
-def advance(rules: Rules, state: CustomerState, occurrence: Event | Tick) -> Decision:
-    """What an event, or time gone by, makes of a customer.
+def advance(rules: Rules, state: CustomerState, occurrence: Event | Tick | Activation) -> Decision:
+    """What an event, time gone by, or new rules make of a customer.
 
     First every wake-up that is ripe goes off, in the order of ripening, each a decision of its own. Then the event changes
     facts at its time, and takes edges at the later of its time and each lifecycle's clock.
@@ -46,6 +48,9 @@ def advance(rules: Rules, state: CustomerState, occurrence: Event | Tick) -> Dec
     advanced = _Advance(rules, state)
     if isinstance(occurrence, Tick):
         advanced.wake_ripe(occurrence.until_ms)
+        return advanced.result()
+    if isinstance(occurrence, Activation):
+        advanced.activate(occurrence)
         return advanced.result()
     if occurrence.backfill and occurrence.arrival_ms < state.decided_until_ms:
         return BehindClock(state.decided_until_ms)
@@ -57,18 +62,6 @@ def advance(rules: Rules, state: CustomerState, occurrence: Event | Tick) -> Dec
         return Unapplicable(f"the payload of {occurrence.type} can't be used: {error!r}")
     advanced.apply(occurrence, ledger)
     return advanced.result()
-
-
-class _Move(msgspec.Struct, frozen=True):
-    """What one lifecycle makes of an occurrence; `before` is None when the customer is new to it."""
-
-    walk: Walk
-    before: LifecycleState | None
-    tallies: Tallies
-    late: bool
-
-    def has_moved(self) -> bool:
-        return self.before is None or bool(self.walk.taken)
 
 
 class _Why(msgspec.Struct, frozen=True):
@@ -123,7 +116,7 @@ class _Advance:
         done = replace(current, wake_ms=next_wake_ms(move.walk, current.tallies, due))
         self.state = replace(self.state, lifecycles={**self.state.lifecycles, lifecycle.name: done})
 
-    def _with_dependents(self, move: _Move, due: int) -> list[_Move]:
+    def _with_dependents(self, move: Move, due: int) -> list[Move]:
         """A move in one lifecycle, and what those that read its stage make of it at once."""
         moves = [move]
         for lifecycle in self.rules.lifecycles:
@@ -135,19 +128,19 @@ class _Advance:
         return moves
 
     def _pass(
-        self, lifecycle: Lifecycle, current: LifecycleState, clock: int, at: int, moves: Sequence[_Move] = ()
-    ) -> _Move:
+        self, lifecycle: Lifecycle, current: LifecycleState, clock: int, at: int, moves: Sequence[Move] = ()
+    ) -> Move:
         """Time alone goes by in a lifecycle, from its clock until `at`; others have made `moves` before."""
         before = self._facts(lifecycle, self.state.facts, current.tallies, clock)
         after = self._facts(lifecycle, self.state.facts, current.tallies, at, moves)
         changed = _moved(moves) | _own_changed(lifecycle, current.stage, before, after)
-        walk = _walk(lifecycle, current, Situation(at, clock, after, changed))
-        return _Move(walk, current, current.tallies, late=False)
+        walk = walk_on(lifecycle, current, Situation(at, clock, after, changed))
+        return Move(walk, current, current.tallies, late=False)
 
     def apply(self, event: Event, ledger: Ledger) -> None:
         """Take edges in each lifecycle, by the facts as the event has left them."""
         changed = _changed(self.state.facts, ledger.facts)
-        moves: list[_Move] = []
+        moves: list[Move] = []
         for lifecycle in self.rules.lifecycles:
             moves.append(self._move(lifecycle, event, ledger.facts, changed, moves))
         draft = replace(
@@ -165,24 +158,64 @@ class _Advance:
         event: Event,
         built_in: dict[str, FactValue],
         changed: frozenset[str],
-        moves: Sequence[_Move],
-    ) -> _Move:
+        moves: Sequence[Move],
+    ) -> Move:
         current = self.state.lifecycles.get(lifecycle.name)
         clock = event.time_ms if current is None else current.clock_ms
         at = max(event.time_ms, clock)
         if not lifecycle.reads_more:
-            walk = _walk(lifecycle, current, Situation(at, clock, built_in, changed, event.type, event.data))
-            return _Move(walk, current, NO_TALLIES, late=event.time_ms < clock)
+            walk = walk_on(lifecycle, current, Situation(at, clock, built_in, changed, event.type, event.data))
+            return Move(walk, current, NO_TALLIES, late=event.time_ms < clock)
         tallies, problems = lifecycle.own.take(current.tallies if current else NO_TALLIES, event, at)
         facts = self._facts(lifecycle, built_in, tallies, at, moves)
         if current is not None:
             before = self._facts(lifecycle, self.state.facts, current.tallies, clock)
             changed = changed | _moved(moves) | _own_changed(lifecycle, current.stage, before, facts)
-        walk = _walk(lifecycle, current, Situation(at, clock, facts, changed, event.type, event.data))
+        walk = walk_on(lifecycle, current, Situation(at, clock, facts, changed, event.type, event.data))
         for each in problems:
             name = f"facts.{each.fact}"
             walk.errors.append(EvaluationError(lifecycle.name, name, each.expression, each.detail, {}, at))
-        return _Move(walk, current, tallies, late=event.time_ms < clock)
+        return Move(walk, current, tallies, late=event.time_ms < clock)
+
+    def activate(self, activation: Activation) -> None:
+        """Go by a new version of a lifecycle: every pure edge out of the customer's stage is looked at, and those of
+        lifecycles that read its stage if it changes. Where nobody moves, the clock and the revision stay."""
+        moves: list[Move] = []
+        for lifecycle in self.rules.lifecycles:
+            current = self.state.lifecycles.get(lifecycle.name)
+            moved = {each.walk.lifecycle.name for each in moves if each.has_moved()}
+            if lifecycle.name == activation.lifecycle:
+                moves.append(self._renew(lifecycle, current, activation, moves))
+            elif current is not None and lifecycle.reads_stages & moved:
+                follows = self._pass(
+                    lifecycle, current, current.clock_ms, max(activation.at_ms, current.clock_ms), moves
+                )
+                moves += [follows] if follows.walk.taken else []
+        draft = replace(self.state, activation=activation.number)
+        if any(move.has_moved() for move in moves):
+            draft = replace(draft, decided_until_ms=max(activation.at_ms, draft.decided_until_ms))
+            self._decide(moves, draft, _Why(ByActivation(activation), backfill=not activation.notify))
+            return
+        self.state = replace(draft, lifecycles={**draft.lifecycles, **dict(map(_unmoved, moves))})
+        for move in moves:
+            self.errors += move.walk.errors
+
+    def _renew(
+        self, lifecycle: Lifecycle, current: LifecycleState | None, activation: Activation, moves: Sequence[Move]
+    ) -> Move:
+        at = activation.at_ms if current is None else max(activation.at_ms, current.clock_ms)
+        tallies = activation.tallies
+        if tallies is None:
+            tallies = current.tallies if current else NO_TALLIES
+        situation = Situation(at, at, self._facts(lifecycle, self.state.facts, tallies, at, moves))
+        if current is None:
+            return Move(walk_on(lifecycle, None, situation), None, tallies)
+        stage = activation.migrate.get(current.stage, current.stage)
+        if stage != current.stage:
+            return Move(walk_from(lifecycle, stage, current, situation), current, tallies, jumped_to=stage)
+        walk = Walk(lifecycle, situation, current.stage, current.entered_ms, entered=True)
+        walk.go()
+        return Move(walk, current, tallies)
 
     def _facts(
         self,
@@ -190,7 +223,7 @@ class _Advance:
         built_in: Mapping[str, FactValue],
         tallies: Tallies,
         at: int,
-        moves: Sequence[_Move] = (),
+        moves: Sequence[Move] = (),
     ) -> Mapping[str, FactValue]:
         """All that a lifecycle's conditions may read, at a moment, after others have made `moves`."""
         base = built_in
@@ -203,23 +236,23 @@ class _Advance:
             base = {**built_in, **{f"{STAGES}{name}": stages[name] for name in read}}
         return FactView(lifecycle.own, base, tallies, at) if lifecycle.own else base
 
-    def _decide(self, moves: Sequence[_Move], draft: CustomerState, why: _Why) -> None:
+    def _decide(self, moves: Sequence[Move], draft: CustomerState, why: _Why) -> None:
         """The next version of the state, and a stage change for every hop of the moves, in order."""
-        hops = [(move, hop) for move in moves for hop in _hops(move)]
+        every = [(move, hop) for move in moves for hop in hops(move)]
         lifecycles = dict(draft.lifecycles)
         for move in moves:
-            lifecycles[move.walk.lifecycle.name] = _arrive(move)
+            lifecycles[move.walk.lifecycle.name] = arrive(move)
         first = draft.sequence + 1
         self.state = replace(
-            draft, revision=draft.revision + 1, sequence=draft.sequence + len(hops), lifecycles=lifecycles
+            draft, revision=draft.revision + 1, sequence=draft.sequence + len(every), lifecycles=lifecycles
         )
         self.changes += [
-            self._change(move, hop, sequence, why) for sequence, (move, hop) in enumerate(hops, start=first)
+            self._change(move, hop, sequence, why) for sequence, (move, hop) in enumerate(every, start=first)
         ]
         for move in moves:
             self.errors += move.walk.errors
 
-    def _change(self, move: _Move, hop: _Hop, sequence: int, why: _Why) -> StageChange:
+    def _change(self, move: Move, hop: Hop, sequence: int, why: _Why) -> StageChange:
         walk = move.walk
         return StageChange(
             lifecycle=walk.lifecycle,
@@ -239,63 +272,18 @@ class _Advance:
         )
 
 
-class _Hop(msgspec.Struct, frozen=True):
-    """One stage change of a move; `transition` is None when the customer enters the start stage."""
-
-    from_: str | None
-    to: str
-    transition: Transition | None
-    entry: int
-    previous_entered_ms: int | None
-    settled: bool
-
-
-def _hops(move: _Move) -> list[_Hop]:
-    walk, before = move.walk, move.before
-    if before is not None and not walk.taken:
-        return []
-    at, last = walk.situation.at_ms, len(walk.taken) - 1
-    stage, entered_ms, entries = (before.stage, before.entered_ms, before.entries) if before else (None, None, {})
-    hops = []
-    if before is None:
-        stage, entered_ms = walk.lifecycle.start, at
-        hops.append(_Hop(None, stage, None, 1, None, settled=not walk.taken))
-    for index, edge in enumerate(walk.taken):
-        # No stage is visited twice in one decision, so the count before the decision plus one is right.
-        entry = entries.get(edge.target, 0) + 1
-        hops.append(_Hop(stage, edge.target, edge, entry, entered_ms, settled=index == last))
-        stage, entered_ms = edge.target, at
-    return hops
-
-
-def _arrive(move: _Move) -> LifecycleState:
-    """Where a move leaves the customer: its clock at the occurrence's effective time, the next wake-up armed."""
-    walk, before = move.walk, move.before
-    at = walk.situation.at_ms
-    entries = before.entries if before else {walk.lifecycle.start: 1}
-    if walk.taken:
-        entries = dict(entries)
-        for edge in walk.taken:
-            entries[edge.target] = entries.get(edge.target, 0) + 1
-    wake = next_wake_ms(walk, move.tallies, at)
-    return LifecycleState(walk.stage, walk.entered_ms, at, entries, wake, move.tallies)
-
-
 def _changed(before: Mapping[str, FactValue], after: Mapping[str, FactValue]) -> frozenset[str]:
     return frozenset(name for name, value in after.items() if before.get(name) != value)
 
 
-def _walk(lifecycle: Lifecycle, current: LifecycleState | None, situation: Situation) -> Walk:
-    """Walk on from where the customer is; one who is new to the lifecycle enters its start stage."""
-    if current is None:
-        walk = Walk(lifecycle, situation, lifecycle.start, situation.at_ms, entered=True)
-    else:
-        walk = Walk(lifecycle, situation, current.stage, current.entered_ms, entered=False)
-    walk.go()
-    return walk
+def _unmoved(move: Move) -> tuple[str, LifecycleState]:
+    """A customer who stays where they are under new rules: the clock stays, the next wake-up is armed by the rules."""
+    assert move.before is not None
+    wake = next_wake_ms(move.walk, move.tallies, move.walk.situation.at_ms)
+    return move.walk.lifecycle.name, replace(move.before, wake_ms=wake, tallies=move.tallies)
 
 
-def _moved(moves: Sequence[_Move]) -> frozenset[str]:
+def _moved(moves: Sequence[Move]) -> frozenset[str]:
     """The stages that are not what they were, by the names under which they are read."""
     return frozenset(f"{STAGES}{move.walk.lifecycle.name}" for move in moves if move.has_moved())
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from services.stage_engine.domain.event import Event
+from services.stage_engine.domain.event import Activation, Event
 from services.stage_engine.domain.lifecycle import Lifecycle, Transition
 from services.stage_engine.domain.state import CustomerState, FactValue
 
@@ -23,7 +23,13 @@ class ByTimer(msgspec.Struct, frozen=True):
     due_ms: int
 
 
-CausedBy = ByEvent | ByTimer
+class ByActivation(msgspec.Struct, frozen=True):
+    """A newly published version caused it."""
+
+    activation: Activation
+
+
+CausedBy = ByEvent | ByTimer | ByActivation
 
 
 class StageChange(msgspec.Struct, frozen=True):

@@ -57,3 +57,21 @@ class Tick(msgspec.Struct, frozen=True):
     tenant: str
     customer_id: str
     until_ms: int
+
+
+class Activation(msgspec.Struct, frozen=True):
+    """A version of a lifecycle begins to hold in a partition, at the arrival `at_ms` of the record that says so.
+
+    `number` counts the activations of the partition. `migrate` puts customers of stages that are no more into others.
+    `tallies` are the lifecycle's own facts as computed from this customer's history, None where they stay. With `notify`
+    what it changes is published as live, otherwise as backfill, which no campaign acts on.
+    """
+
+    number: int
+    at_ms: int
+    lifecycle: str
+    version: int
+    publish_id: str
+    notify: bool = False
+    migrate: Mapping[str, str] = {}
+    tallies: Mapping[str, Any] | None = None

@@ -118,6 +118,8 @@ class Lifecycle:
         """Up, down or same, by the order of the two stages; entering the start stage is up."""
         if from_ is None:
             return "up"
+        if from_ not in self.stages:
+            return "same"  # a stage of an earlier version, which has no place among these
         before, after = self.stages[from_].order, self.stages[to].order
         return "up" if after > before else "down" if after < before else "same"
 

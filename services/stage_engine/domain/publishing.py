@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from services.stage_engine.domain.decision import ByTimer, StageChange
+from services.stage_engine.domain.decision import ByActivation, ByTimer, StageChange
 from services.stage_engine.domain.facts import BUILT_IN, PROFILE_FIELDS, FactType
 from services.stage_engine.domain.state import CustomerState, FactValue
 from shared.contracts.cloudevent import Produced, encode_produced
@@ -22,6 +22,7 @@ from shared.contracts.stage_changed import (
     Cause,
     CustomerSnapshot,
     EventCause,
+    PublishedCause,
     StageChanged,
     StageSnapshot,
     TimerCause,
@@ -141,6 +142,9 @@ def _shown(kind: FactType, value: FactValue, currency: str) -> FactValue:
 def _cause(change: StageChange) -> Cause:
     if isinstance(change.cause, ByTimer):
         return TimerCause(to_text(change.cause.due_ms))
+    if isinstance(change.cause, ByActivation):
+        activation = change.cause.activation
+        return PublishedCause(activation.publish_id, activation.version)
     event = change.cause.event
     return EventCause(event.id, event.type, to_text(event.time_ms))
 

@@ -33,7 +33,8 @@ class CustomerState(msgspec.Struct, frozen=True, omit_defaults=True):
     `revision` counts versions of this state, `sequence` stage changes over all lifecycles. `decided_until_ms` is the
     greatest arrival applied, or the time at which a wake-up that changed something was ripe: history before it can't
     be added to without deciding again. `imported_until_ms` is the log's time of the last backfilled event: timers that
-    were ripe before it belong to the import.
+    were ripe before it belong to the import. `activation` is the partition's number of the last activation that this
+    customer has met.
     """
 
     revision: int = 0
@@ -43,6 +44,7 @@ class CustomerState(msgspec.Struct, frozen=True, omit_defaults=True):
     lifecycles: dict[str, LifecycleState] = {}
     decided_until_ms: int = 0
     imported_until_ms: int = 0
+    activation: int = 0
 
 
 _encoder = msgspec.json.Encoder()

@@ -40,6 +40,8 @@ class Walk:
     entered_ms: int
     entered: bool
     """Whether the stage has just been entered, so that all its pure edges are looked at."""
+    origin: str | None = None
+    """A stage from which the customer was put into this one: it counts as visited."""
     taken: list[Transition] = field(default_factory=list)
     errors: list[EvaluationError] = field(default_factory=list)
 
@@ -47,7 +49,7 @@ class Walk:
         """At most one edge with `on`, the first that holds; then pure edges to a fixpoint, no stage twice."""
         if not self.entered and not self._anything_to_look_at():
             return
-        visited = {self.stage}
+        visited = {self.stage} if self.origin is None else {self.stage, self.origin}
         event_type = self.situation.event_type
         if event_type is not None:
             for edge in self.lifecycle.on_edges.get((self.stage, event_type), ()):

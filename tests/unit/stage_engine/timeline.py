@@ -5,7 +5,7 @@ Times are whole minutes; `D` is a day. A table has one stage change a line:
     at  lifecycle  from  to  transition  entry  sequence  revision  flags  cause
 
 with `-` for null, the flags s (settled), l (late) and b (backfill) or `.` for none of them, and as cause the event's
-id (e1, e2, … in the order in which the steps were written) or `due:<minute>` for a timer.
+id (e1, e2, … in the order in which the steps were written), `due:<minute>` for a timer, or `pub:<number>` for an activation.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from typing import Any
 
 from services.stage_engine.definitions.definition import parse_definition
 from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
-from services.stage_engine.domain.decision import Applied, ByEvent, Decision, EvaluationError, StageChange
+from services.stage_engine.domain.decision import (
+    Applied,
+    ByEvent,
+    ByTimer,
+    CausedBy,
+    Decision,
+    EvaluationError,
+    StageChange,
+)
 from services.stage_engine.domain.event import Event, Origin, Tick
 from services.stage_engine.domain.lifecycle import Rules
 from services.stage_engine.domain.state import CustomerState
@@ -123,7 +131,7 @@ def occurrence(step: Step, id_: str) -> Event | Tick:
 def row(change: StageChange) -> str:
     """One line of a table."""
     flags = "s" * change.settled + "l" * change.late + "b" * change.backfill
-    cause = change.cause.event.id if isinstance(change.cause, ByEvent) else f"due:{change.cause.due_ms // MINUTE_MS}"
+    cause = _cause(change.cause)
     cells = (
         change.effective_ms // MINUTE_MS,
         change.lifecycle.name,
@@ -137,6 +145,12 @@ def row(change: StageChange) -> str:
         cause,
     )
     return " ".join(map(str, cells))
+
+
+def _cause(cause: CausedBy) -> str:
+    if isinstance(cause, ByEvent):
+        return cause.event.id
+    return f"due:{cause.due_ms // MINUTE_MS}" if isinstance(cause, ByTimer) else f"pub:{cause.activation.number}"
 
 
 def table(text: str) -> list[str]:
