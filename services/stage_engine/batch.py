@@ -15,15 +15,17 @@ from itertools import accumulate
 
 import structlog
 
-from services.stage_engine.deciding import Decided, decide_events, decide_ticks
+from services.stage_engine.catching_up import catch_up
+from services.stage_engine.deciding import Decided, States, decide_events, decide_ticks
 from services.stage_engine.domain.state import CustomerState
 from services.stage_engine.phases import Phases
 from services.stage_engine.reading import Unreadable, read, traceparent_of
 from services.stage_engine.rulebook import RuleBook
-from services.stage_engine.store import customers, history, progress
+from services.stage_engine.store import activations, customers, history, progress
 from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.history import Entry
 from services.stage_engine.store.progress import Claim, OwnershipLost, Progress
+from services.stage_engine.versions import activated, renewed
 from services.stage_engine.writing import UNHEARD, Outcome, Written, conflicts_among, letters_for, write
 from shared.contracts.cloudevent import TENANT_PATTERN
 from shared.contracts.dead_letters import DeadLetterReason
@@ -61,6 +63,7 @@ class Part:
     unreadable: Sequence[Unreadable] = ()
     fresh: Sequence[Entry] = ()
     conflicts: Sequence[Entry] = ()
+    states: States = field(default_factory=lambda: States({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +151,13 @@ class Batches:
         await self.rulebook.meet(key.tenant for key in due)
         phases = Phases(len(due))
         async with self.turns, self.database.transaction() as transaction:
-            at = await progress.lock(transaction, claim)
+            at = await renewed(transaction, self.rulebook, claim, await progress.lock(transaction, claim))
             phases.end(Phase.HISTORY)
             loaded = await customers.load(transaction, due)
+            states = await self._states(transaction, claim, at, loaded)
             phases.end(Phase.LOAD)
-            after = replace(at, versions=self.rulebook.active(at.versions), watermark_ms=max(at.watermark_ms, until_ms))
-            decided = decide_ticks(due, until_ms, loaded, self.rulebook.rules_of(after.versions))
+            after = replace(at, watermark_ms=max(at.watermark_ms, until_ms))
+            decided = decide_ticks(due, until_ms, states, self.rulebook.rules_of(after.versions))
             phases.end(Phase.DECIDE)
             outcome = replace(self._outcome(after, decided, loaded), due=due)
             written = await write(transaction, {claim: outcome})
@@ -173,9 +177,13 @@ class Batches:
                 Part(claim, at, [record for record in batches[claim] if record.offset >= at.next_offset])
                 for claim, at in held.items()
             ]
+            for part in parts:
+                part.at = await renewed(transaction, self.rulebook, part.claim, part.at)
             await self._sort(transaction, [part for part in parts if part.ahead], refusal)
             phases.end(Phase.HISTORY)
             loaded = await customers.load(transaction, _customers(entry for part in parts for entry in part.fresh))
+            for part in parts:
+                part.states = await self._states(transaction, part.claim, part.at, _of(part, loaded))
             phases.end(Phase.LOAD)
             outcomes = {part.claim: self._decide(part, loaded) for part in parts if part.ahead}
             phases.end(Phase.DECIDE)
@@ -185,6 +193,42 @@ class Batches:
             phases.end(Phase.WRITE)
         phases.end(Phase.COMMIT)
         return {part.claim: _heard(part, batches[part.claim], written.get(part.claim, UNHEARD)) for part in parts}
+
+    async def activate(self, claim: Claim, record: Record) -> Written:
+        """From a control record on, let the partition go by another version. Its customers meet it when they are touched
+        next, or by `sweep`. Raises as `apply` does."""
+        async with self.turns, self.database.transaction() as transaction:
+            at = await progress.lock(transaction, claim)
+            if record.offset < at.next_offset:
+                return UNHEARD
+            at = _further(await renewed(transaction, self.rulebook, claim, at), [record])
+            after = await activated(transaction, self.rulebook, claim, at, record)
+            await transaction.write_all([progress.save(claim, after)])
+        return Written()
+
+    async def sweep(self, claim: Claim, limit: int) -> Written | None:
+        """Let some customers meet what was published; None when all have."""
+        async with self.turns, self.database.transaction() as transaction:
+            at = await renewed(transaction, self.rulebook, claim, await progress.lock(transaction, claim))
+            behind = [
+                CustomerKey(*key)
+                for key in await activations.behind(transaction, claim.partition, at.activation, limit)
+            ]
+            if not behind:
+                return None
+            loaded = await customers.load(transaction, behind)
+            states = await self._states(transaction, claim, at, loaded)
+            outcome = replace(self._outcome(at, states.caught_up(), loaded), due=behind)
+            written = await write(transaction, {claim: outcome})
+        return written[claim]
+
+    async def _states(
+        self, transaction: Transaction, claim: Claim, at: Progress, loaded: dict[CustomerKey, CustomerState]
+    ) -> States:
+        """What a partition's share is decided from; customers who have not met a publication do so first."""
+        await self.rulebook.meet({key.tenant for key in loaded})
+        caught = await catch_up(transaction, self.rulebook, (claim.partition, at), loaded, self.settle_ms)
+        return States(loaded, caught, at.activation)
 
     async def _sort(self, transaction: Transaction, parts: Sequence[Part], refusal: str | None) -> None:
         """Tell events from what can't be read, and new ones from duplicates."""
@@ -210,11 +254,12 @@ class Batches:
         part.unreadable = [each for each in found if isinstance(each, Unreadable)]
 
     def _decide(self, part: Part, loaded: dict[CustomerKey, CustomerState]) -> Outcome:
-        after = _further(replace(part.at, versions=self.rulebook.active(part.at.versions)), part.ahead)
+        after = _further(part.at, part.ahead)
         traces = {record.offset: traceparent_of(record) for record in part.ahead}
-        decided = decide_events(part.fresh, traces, loaded, self.rulebook.rules_of(after.versions))
+        decided = decide_events(part.fresh, traces, part.states, self.rulebook.rules_of(after.versions))
         letters = letters_for(part.ahead, part.unreadable, decided.refusals, part.conflicts)
-        return replace(self._outcome(after, decided, loaded), letters=letters)
+        due = list(part.states.catching_up)
+        return replace(self._outcome(after, decided, loaded), letters=letters, due=due)
 
     def _outcome(self, after: Progress, decided: Decided, loaded: dict[CustomerKey, CustomerState]) -> Outcome:
         rules_of = self.rulebook.rules_of(after.versions)
@@ -240,6 +285,11 @@ def _tenants(records: Iterable[Record]) -> set[str]:
     """The tenants that the keys name; a key that names none is told later, when the record is read."""
     heads = {record.key.partition(b":")[0].decode(errors="replace") for record in records if record.key}
     return {head for head in heads if _TENANT.fullmatch(head)}
+
+
+def _of(part: Part, loaded: dict[CustomerKey, CustomerState]) -> dict[CustomerKey, CustomerState]:
+    """The loaded states of a part's customers."""
+    return {key: loaded[key] for key in _customers(part.fresh) if key in loaded}
 
 
 def _customers(entries: Iterable[Entry]) -> set[CustomerKey]:

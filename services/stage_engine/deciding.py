@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
+from msgspec.structs import replace
 
 from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
 from services.stage_engine.domain.decision import (
@@ -69,18 +70,41 @@ class Decided:
             self.errors += [(customer, error) for error in applied.errors]
 
 
+@dataclass(frozen=True, slots=True)
+class States:
+    """What a batch starts from: states as loaded, what some go through first because of publications (in order), and the
+    activation that new customers begin with."""
+
+    loaded: Mapping[CustomerKey, CustomerState]
+    catching_up: Mapping[CustomerKey, Sequence[Applied]] = field(default_factory=dict)
+    activation: int = 0
+
+    @property
+    def newcomer(self) -> CustomerState:
+        """The state of a customer who was never heard of."""
+        return replace(NEW_CUSTOMER, activation=self.activation) if self.activation else NEW_CUSTOMER
+
+    def caught_up(self) -> Decided:
+        """Decisions that publications have brought about."""
+        decided = Decided()
+        for customer, steps in self.catching_up.items():
+            for applied in steps:
+                decided.keep(customer, applied, None)
+        return decided
+
+
 def decide_events(
     entries: Sequence[Entry],
     traces: Mapping[int, str | None],
-    loaded: Mapping[CustomerKey, CustomerState],
+    states: States,
     rules_of: RulesOf,
 ) -> Decided:
     """Apply events in log order; `traces` maps offsets to trace parents."""
-    decided = Decided()
+    decided = states.caught_up()
     for entry in entries:
         event = entry.event
         customer = CustomerKey(event.tenant, event.customer_id)
-        state = _state(decided, loaded, customer)
+        state = decided.states.get(customer) or states.loaded.get(customer) or states.newcomer
         decision = _advance(rules_of(event.tenant), state, event)
         if isinstance(decision, Applied):
             trace = traces.get(entry.offset)
@@ -92,24 +116,16 @@ def decide_events(
     return decided
 
 
-def decide_ticks(
-    customers: Iterable[CustomerKey], until_ms: int, loaded: Mapping[CustomerKey, CustomerState], rules_of: RulesOf
-) -> Decided:
+def decide_ticks(customers: Iterable[CustomerKey], until_ms: int, states: States, rules_of: RulesOf) -> Decided:
     """Let ripe wake-ups of these customers go off."""
-    decided = Decided()
+    decided = states.caught_up()
     for customer in customers:
-        if customer in loaded:
-            decision = advance(rules_of(customer.tenant), loaded[customer], Tick(*customer, until_ms))
+        if customer in states.loaded:
+            state = decided.states.get(customer) or states.loaded[customer]
+            decision = advance(rules_of(customer.tenant), state, Tick(*customer, until_ms))
             assert isinstance(decision, Applied)
             decided.keep(customer, decision, None)
     return decided
-
-
-def _state(decided: Decided, loaded: Mapping[CustomerKey, CustomerState], customer: CustomerKey) -> CustomerState:
-    state = decided.states.get(customer)
-    if state is not None:
-        return state
-    return loaded.get(customer, NEW_CUSTOMER)
 
 
 def _advance(rules: Rules, state: CustomerState, event: Event) -> Decision:

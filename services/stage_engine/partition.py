@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from services.stage_engine.batch import Batches
+from services.stage_engine.control import is_control
 from services.stage_engine.relay import Relay
 from services.stage_engine.store import customers
 from services.stage_engine.store.progress import Claim
@@ -19,6 +20,7 @@ from shared.contracts.topics import Topic
 from shared.log.port import Consumer, Record, TopicPartition
 
 _ASK_AGAIN_SECONDS = 0.5
+_SWEPT_AT_ONCE = 200
 _NEVER = 1 << 62
 _T = TypeVar("_T")
 
@@ -52,6 +54,8 @@ class PartitionWorker:
     _busy: bool = False
     _paused: bool = False
     _first_ripe_ms: int = _NEVER
+    _behind: bool = True
+    """Whether there may be customers who have not met what was published."""
 
     def offer(self, records: Sequence[Record]) -> None:
         """Take records over, in log order. A full queue pauses the fetching of this partition."""
@@ -74,19 +78,44 @@ class PartitionWorker:
                 await self._apply_batch()
                 if self._first_ripe_ms <= self.arrival_ms:
                     await self._fire(self.arrival_ms)
+            if self._behind:
+                await self._sweep()
+            elif self._queue:
+                continue
             elif not await self._fire_if_caught_up():
                 await self._rest()
 
     async def _apply_batch(self) -> None:
         self._busy = True
-        records = [self._queue.popleft() for _ in range(min(len(self._queue), self.limits.records))]
+        records = self._next_records()
         if self._paused and len(self._queue) <= self.limits.records // 2:
             self._paused = False
             self.consumer.resume(self.where)
-        self._told(await self._patiently(lambda: self.batches.apply(self.claim, records)))
+        if is_control(records[0]):
+            self._told(await self._patiently(lambda: self.batches.activate(self.claim, records[0])))
+            self._behind = True
+        else:
+            self._told(await self._patiently(lambda: self.batches.apply(self.claim, records)))
         self.arrival_ms = max(self.arrival_ms, max(record.arrival_ms for record in records))
         self.next_offset = records[-1].offset + 1
         self._busy = False
+
+    def _next_records(self) -> list[Record]:
+        """A control record by itself, or the records in front of the next one."""
+        records = [self._queue.popleft()]
+        while not is_control(records[0]) and len(records) < self.limits.records and self._queue:
+            if is_control(self._queue[0]):
+                break
+            records.append(self._queue.popleft())
+        return records
+
+    async def _sweep(self) -> None:
+        """Some of the customers who have not met what was published: few at a time, for events go on meanwhile."""
+        written = await self._patiently(lambda: self.batches.sweep(self.claim, _SWEPT_AT_ONCE))
+        self._behind = written is not None
+        if written is not None:
+            self._told(written)
+            self._first_ripe_ms = await self._patiently(self._read_first_ripe)
 
     async def _fire(self, until_ms: int) -> None:
         self._told(await self._patiently(lambda: self.batches.fire(self.claim, until_ms, self.limits.timers)))

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from services.stage_engine.deciding import RulesOf
-from services.stage_engine.definitions.definition import Definition
+from services.stage_engine.definitions.definition import Definition, parse_definition
 from services.stage_engine.domain.lifecycle import Rules, in_order
+from services.stage_engine.store import lifecycles
 from services.stage_engine.store.progress import Versions
 from shared.auth.tenants import Tenants, UnknownTenant
+from shared.db.port import Transaction
+from shared.errors import Permanent
 
 
 class RuleBook:
@@ -17,23 +20,36 @@ class RuleBook:
     def __init__(
         self, definitions: Mapping[tuple[str, int], Definition], tenants: Tenants, default_currency: str
     ) -> None:
+        """`definitions` are those that are to run, by name and active version."""
         self._definitions = dict(definitions)
+        self.newest: Versions = dict(definitions.keys())
+        """The active version of each lifecycle that runs, as it was when the process started."""
         self._tenants = tenants
         self._default_currency = default_currency
         self._compiled: dict[tuple[tuple[tuple[str, int], ...], str], Rules] = {}
         self._currencies: dict[str, str] = {}
 
-    @property
-    def newest(self) -> Versions:
-        """The highest version of each lifecycle."""
-        versions: Versions = {}
-        for name, version in self._definitions:
-            versions[name] = max(version, versions.get(name, 0))
-        return versions
-
     def active(self, at_partition: Versions) -> Versions:
-        """The versions that a partition runs: its own, and the first of lifecycles that are new to it."""
+        """The versions that a partition runs: its own, and the active ones of lifecycles that are new to it."""
         return {name: at_partition.get(name, version) for name, version in self.newest.items()}
+
+    async def learn(self, transaction: Transaction, wanted: Versions) -> None:
+        """Read definitions that are not known yet. Raises Permanent for one that is not stored."""
+        missing = {name: version for name, version in wanted.items() if (name, version) not in self._definitions}
+        if not missing:
+            return
+        for each in await lifecycles.versions(transaction, missing):
+            parsed = parse_definition(f"{each.name} version {each.version}", each.body)
+            self._definitions[each.name, each.version] = parsed
+        lost = [
+            f"{name} version {version}" for name, version in missing.items() if (name, version) not in self._definitions
+        ]
+        if lost:
+            raise Permanent(f"the definition of {', '.join(lost)} is not in the database; restore engine_lifecycles")
+
+    def definition(self, name: str, version: int) -> Definition:
+        """One that was learnt."""
+        return self._definitions[name, version]
 
     async def meet(self, tenants: Iterable[str]) -> None:
         """Learn the currencies of tenants, outside any transaction. Raises DatabaseUnavailable."""

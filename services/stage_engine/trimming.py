@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 import structlog
 
-from services.stage_engine.deciding import RulesOf
-from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
-from services.stage_engine.domain.decision import Applied
-from services.stage_engine.domain.event import Event, Origin
+from services.stage_engine.catching_up import Lived, event_of, replay
+from services.stage_engine.domain.advance import NEW_CUSTOMER
 from services.stage_engine.domain.state import CustomerState, decode_state, encode_state
 from services.stage_engine.ownership import Workshop
 from services.stage_engine.partition import PartitionWorker
-from services.stage_engine.store import history, progress, tables
+from services.stage_engine.rulebook import RuleBook
+from services.stage_engine.store import activations, history, progress, tables
+from services.stage_engine.store.activations import Stored
 from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.history import Past
 from services.stage_engine.store.progress import Claim, OwnershipLost
-from shared.contracts.cloudevent import BACKFILL, decode
 from shared.contracts.times import DAY_MS, now_ms
 from shared.db.port import Transaction
 from shared.errors import Permanent, Transient
@@ -58,13 +58,31 @@ async def trim_step(workshop: Workshop, claim: Claim, horizon_ms: int) -> bool:
         return False
     await rulebook.meet(each.customer.tenant for each in past)
     async with database.transaction() as transaction:
-        at = await progress.lock(transaction, claim)
-        await _rebase(transaction, past, rulebook.rules_of(rulebook.active(at.versions)))
+        await progress.lock(transaction, claim)
+        stored = await activations.of_partition(transaction, claim.partition, 0)
+        for each in stored:
+            await rulebook.learn(transaction, each.versions)
+        await _rebase(transaction, past, Replaying(rulebook, stored, workshop.batches.settle_ms))
         await history.forget(transaction, past)
     return True
 
 
-async def _rebase(transaction: Transaction, past: Sequence[Past], rules_of: RulesOf) -> None:
+@dataclass(frozen=True, slots=True)
+class Replaying:
+    """What history is lived again by: the rules, and from which offset on which of them held."""
+
+    rulebook: RuleBook
+    activations: Sequence[Stored]
+    settle_ms: int
+
+    def fold(self, customer: CustomerKey, state: CustomerState, past: Sequence[Past]) -> CustomerState:
+        """Live stored events again, in the order of (arrival, position), over a state."""
+        lived = [Lived(each.offset, event_of(each)) for each in past]
+        steps = replay(self.rulebook, customer.tenant, state, lived, self.activations, self.settle_ms)
+        return steps[-1].state if steps else state
+
+
+async def _rebase(transaction: Transaction, past: Sequence[Past], replaying: Replaying) -> None:
     key = ("tenant", "customer_id")
     customers = {each.customer for each in past}
     stored = await transaction.select_many(tables.bases, key, list(customers), (*key, "state"))
@@ -72,22 +90,6 @@ async def _rebase(transaction: Transaction, past: Sequence[Past], rules_of: Rule
     rows = []
     for customer, grouped in groupby(past, key=lambda each: each.customer):
         events = list(grouped)
-        state = fold(rules_of, customer, bases.get(customer, NEW_CUSTOMER), events)
+        state = replaying.fold(customer, bases.get(customer, NEW_CUSTOMER), events)
         rows.append((*customer, events[-1].arrival_ms, encode_state(state)))
     await transaction.upsert(tables.bases, (*key, "horizon_ms", "state"), rows)
-
-
-def fold(rules_of: RulesOf, customer: CustomerKey, state: CustomerState, past: Sequence[Past]) -> CustomerState:
-    """Replay stored events, in the order of (arrival, position), over a state."""
-    for each in past:
-        envelope = decode(each.body)
-        origin = Origin(customer.tenant, customer.customer_id, envelope.id, envelope.type)
-        backfill = envelope.mode == BACKFILL
-        event = Event.taken(origin, envelope.time_ms, each.logged_ms, backfill=backfill, data=envelope.data)
-        decision = advance(rules_of(customer.tenant), state, event)
-        if not isinstance(decision, Applied):
-            raise Permanent(
-                f"event {envelope.id!r} of {customer.customer_id!r} was applied once and can't be again: {decision}"
-            )
-        state = decision.state
-    return state

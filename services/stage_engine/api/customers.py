@@ -9,13 +9,15 @@ from fastapi import APIRouter, Depends, Query
 
 from services.stage_engine.api.known import check_stage, find_lifecycle
 from services.stage_engine.domain.publishing import shown_facts
-from services.stage_engine.domain.state import CustomerState
+from services.stage_engine.explaining import Explaining, explanation
+from services.stage_engine.in_force import Known, find_customer
 from services.stage_engine.store import lifecycles, listings
+from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.listings import KeptChange, Listing, Placed
 from shared.auth.dependency import require
 from shared.auth.scopes import Caller, Scope
 from shared.auth.tenants import Tenants
-from shared.contracts.times import to_text
+from shared.contracts.times import now_ms, to_text
 from shared.db.port import Database
 from shared.http.paths import Segment
 from shared.http.problems import NOT_FOUND, Problem
@@ -45,11 +47,19 @@ def customers_router(database: Database) -> APIRouter:
 
     @router.get("/{customer_id}", summary="One customer: stage in each lifecycle, since when, and facts")
     async def get_customer(caller: Reader, customer_id: Segment) -> dict[str, Any]:
-        async with database.reading() as transaction:
-            state = await listings.state_of(transaction, caller.tenant, customer_id)
-        if state is None:
+        known = await find_customer(database, tenants, CustomerKey(caller.tenant, customer_id))
+        if known is None:
             raise _unknown(customer_id)
-        return _customer(customer_id, state, await tenants.currency(caller.tenant))
+        return _customer(customer_id, known)
+
+    @router.get(
+        "/{customer_id}/explanation", summary="Why a customer is where they are, and what each way out waits for"
+    )
+    async def get_explanation(caller: Reader, customer_id: Segment) -> dict[str, Any]:
+        known = await find_customer(database, tenants, CustomerKey(caller.tenant, customer_id), with_changes=True)
+        if known is None:
+            raise _unknown(customer_id)
+        return explanation(customer_id, known, now_ms())
 
     @router.get("/{customer_id}/stage-changes", summary="A customer's stage changes, each with why")
     async def get_stage_changes(
@@ -78,7 +88,10 @@ def _placed(each: Placed) -> dict[str, Any]:
     }
 
 
-def _customer(customer_id: str, state: CustomerState, currency: str) -> dict[str, Any]:
+def _customer(customer_id: str, known: Known) -> dict[str, Any]:
+    state, currency = known.state, known.rules.currency
+    explained = Explaining(known.rules, known.definitions, state, now_ms())
+    running = {each.name: each for each in known.rules.lifecycles}
     return {
         "customer_id": customer_id,
         "revision": state.revision,
@@ -88,6 +101,7 @@ def _customer(customer_id: str, state: CustomerState, currency: str) -> dict[str
                 "stage": current.stage,
                 "since": to_text(current.entered_ms),
                 "entry": current.entries[current.stage],
+                "facts": explained.own_facts(running[name]) if name in running else {},
             }
             for name, current in sorted(state.lifecycles.items())
         },

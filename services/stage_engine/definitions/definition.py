@@ -56,6 +56,11 @@ class Definition:
             own=compile_facts(shape.facts, ZoneInfo(shape.time_zone), currency),
         )
 
+    def condition(self, source: str, event_types: frozenset[str], currency: str) -> CelCondition:
+        """Another condition over the same facts, such as a part of one of the file's. Raises ConditionError."""
+        scope = _facts_scope(fact_types(self.shape.facts, currency), currency)
+        return compiled_condition(source, replace(scope, event_types=event_types))
+
 
 def shipped_or_path(name: str) -> FilePath:
     """The file of a shipped lifecycle, or the path itself. Raises Permanent that lists what is shipped."""
@@ -113,6 +118,13 @@ def _model_at(path: Path) -> type[BaseModel]:
 def _problems(document: Document, shape: LifecycleFile) -> Iterator[Problem]:
     if shape.start not in shape.stages:
         yield document.problem(("start",), f"start is `{shape.start}`, which is no stage of this file")
+    for old, new in shape.migrate.items():
+        if old in shape.stages:
+            yield document.problem(
+                ("migrate", old), f"`{old}` is a stage of this file; only stages that are no more migrate"
+            )
+        if new not in shape.stages:
+            yield document.problem(("migrate", old), f"`{old}` goes to `{new}`, which is no stage of this file")
     in_facts = list(fact_problems(document, shape.facts))
     yield from in_facts
     known = BUILT_IN if in_facts else fact_types(shape.facts, "BRL")

@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     StringConstraints,
     Tag,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -36,7 +37,18 @@ def _milliseconds(value: Any) -> Any:
     return parse_duration(value)
 
 
-Duration = Annotated[int, BeforeValidator(_milliseconds)]
+Duration = Annotated[
+    int,
+    BeforeValidator(_milliseconds),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,6}[smhdw]$", "examples": ["5m", "48h", "60d"]}),
+]
+_EVENT_NAME = {"type": "string", "pattern": "^[a-z][a-z0-9_.:-]{0,63}$"}
+_STAGE_KEY = {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,62}$"}
+
+
+def _one_or_more(item: dict[str, str]) -> WithJsonSchema:
+    """The schema of what may be written alone or as a list."""
+    return WithJsonSchema({"anyOf": [item, {"type": "array", "items": item, "minItems": 1}]})
 
 
 class _Part(BaseModel):
@@ -54,7 +66,14 @@ def _days(value: Any) -> Any:
     return parse_days(value) if isinstance(value, str) else value
 
 
-EventTypes = Annotated[list[EventName], BeforeValidator(_listed), Field(min_length=1, max_length=50)]
+EventTypes = Annotated[
+    list[EventName], BeforeValidator(_listed), Field(min_length=1, max_length=50), _one_or_more(_EVENT_NAME)
+]
+Days = Annotated[
+    int,
+    BeforeValidator(_days),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,4}[dw]$", "description": "local days", "examples": ["90d"]}),
+]
 Field_ = Annotated[str, StringConstraints(pattern=r"^[a-z][A-Za-z0-9_]{0,63}$")]
 Expression = Annotated[str, StringConstraints(min_length=1)]
 AGGREGATIONS = ("count", "average_gap", "sum", "min", "max", "average", "first", "last", "distinct")
@@ -75,7 +94,7 @@ class FactPart(_Part):
     distinct: Field_ | None = None
     of: EventTypes | None = None
     where: Expression | None = None
-    within: Annotated[int, BeforeValidator(_days), Field(description="local days, such as 90d")] | None = None
+    within: Days | None = None
     type: Literal["int", "number", "money", "text"] | None = None
     expr: Expression | None = None
     label: Labels = {}
@@ -137,20 +156,22 @@ After = Annotated[
 
 
 class StagePart(_Part):
-    """`order` says how far along a stage is; `side` draws it beside the main way."""
+    """`order` says how far along a stage is; `side` draws it beside the main way; `end` says that nothing leads out of it
+    on purpose."""
 
     order: Annotated[int, Field(ge=0, le=10_000)]
     label: Labels = {}
     side: bool = False
+    end: bool = False
 
 
 class TransitionPart(_Part):
     """An edge; what is given of `on`, `when`, `after` must hold together."""
 
     id: Key
-    from_: Annotated[list[Key], BeforeValidator(_listed), Field(alias="from", min_length=1)]
+    from_: Annotated[list[Key], BeforeValidator(_listed), Field(alias="from", min_length=1), _one_or_more(_STAGE_KEY)]
     to: Key
-    on: Annotated[list[EventName], BeforeValidator(_listed), Field(min_length=1)] | None = None
+    on: EventTypes | None = None
     when: Annotated[str, StringConstraints(min_length=1)] | None = None
     after: After | None = None
     since: Annotated[str, StringConstraints(pattern=r"^(entered|facts\.[a-z][a-z0-9_]*)$")] | None = None
@@ -167,6 +188,7 @@ class LifecycleFile(_Part):
     lateness: Duration = parse_duration("5m")
     facts: Annotated[dict[Key, FactPart], Field(max_length=100)] = {}
     stages: Annotated[dict[Key, StagePart], Field(min_length=1, max_length=200)]
+    migrate: dict[Key, Key] = {}
     transitions: Annotated[list[TransitionPart], Field(max_length=1_000)] = []
 
     @field_validator("time_zone")

@@ -6,8 +6,9 @@ import structlog
 
 from services.stage_engine.definitions.definition import Definition, load_definition, parse_definition, shipped_or_path
 from services.stage_engine.definitions.together import check_together
-from services.stage_engine.store import lifecycles
-from shared.db.port import Database
+from services.stage_engine.store import lifecycles, publications
+from services.stage_engine.store.publications import Publication
+from shared.db.port import Database, Transaction
 from shared.errors import Permanent
 
 _log = structlog.get_logger(__name__)
@@ -35,9 +36,10 @@ async def register(database: Database, names: tuple[str, ...], now_ms: int) -> d
             if stored is None:
                 stored = lifecycles.Stored(definition.name, 1, definition.digest, definition.body)
                 await lifecycles.add(transaction, stored, now_ms)
+                await publications.add(transaction, _first_publication(stored, now_ms))
                 _log.info("lifecycle registered", lifecycle=definition.name, version=1)
             elif stored.digest != definition.digest:
-                raise DefinitionDiffers(_advice(definition, stored.version))
+                await _check_older(transaction, definition, stored.version)
             known[definition.name] = stored
     chosen = [known[definition.name] for definition in definitions]
     return {
@@ -45,9 +47,24 @@ async def register(database: Database, names: tuple[str, ...], now_ms: int) -> d
     }
 
 
+def _first_publication(stored: lifecycles.Stored, now_ms: int) -> Publication:
+    publish_id = f"{stored.name}-1"
+    return Publication(publish_id, stored.name, 1, 1, "registered when an engine started", "engine", now_ms)
+
+
+async def _check_older(transaction: Transaction, definition: Definition, active: int) -> None:
+    """A file that an earlier publication has replaced, or a rollback put aside, does no harm: the database says what is
+    active. One that nobody has published would. Raises DefinitionDiffers."""
+    known = {each.digest: each.version for each in await lifecycles.of_name(transaction, definition.name)}
+    if definition.digest not in known:
+        raise DefinitionDiffers(_advice(definition, active))
+    version = known[definition.digest]
+    _log.warning("file is not the active version", lifecycle=definition.name, file=version, active=active)
+
+
 def _advice(definition: Definition, version: int) -> str:
     return (
-        f"{definition.file} differs from {definition.name} version {version}, which is active. Restore the file, or "
-        f"give the changed lifecycle a name of its own (`lifecycle: {definition.name}_2`) and add it to "
-        "JORNADA_LIFECYCLES beside the old one; publishing new versions of a lifecycle comes with a later release"
+        f"{definition.file} differs from {definition.name} version {version}, which is active. See what it would change "
+        f"with `jornada lifecycle diff {definition.name} {definition.file}`, and publish it with "
+        f'`jornada lifecycle publish {definition.file} -m "why"`; or restore the file'
     )

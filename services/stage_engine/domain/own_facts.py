@@ -151,6 +151,12 @@ class OwnFacts:
             return [*kept[:place], [day, fact.aggregation.merge(kept[place][1], partial)], *kept[place + 1 :]]
         return [*kept[:place], [day, partial], *kept[place:]]
 
+    def without_past_days(self, tallies: Tallies, at_ms: int) -> Tallies:
+        """The same tallies without days that have left their windows by a moment."""
+        today = day_of(at_ms, self.zone)
+        days = {name: fact.days for name, fact in self.by_name.items() if fact.days is not None}
+        return {name: _counting(tally, today, days[name]) if name in days else tally for name, tally in tallies.items()}
+
     def value(self, name: str, tallies: Tallies, at_ms: int) -> FactValue | None:
         """What an event fact is worth at a moment; None while it has no value."""
         fact, tally = self.by_name[name], tallies.get(name)

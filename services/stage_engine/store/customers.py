@@ -31,8 +31,8 @@ async def load(transaction: Transaction, keys: Iterable[CustomerKey]) -> dict[Cu
 
 def states_write(partition: int, states: Mapping[CustomerKey, CustomerState]) -> Write:
     """New versions of states."""
-    rows = [(*key, partition, state.revision, encode_state(state)) for key, state in states.items()]
-    return Write(Action.UPSERT, tables.customers, (*_KEY, "partition", "revision", "state"), rows)
+    rows = [(*key, partition, state.revision, state.activation, encode_state(state)) for key, state in states.items()]
+    return Write(Action.UPSERT, tables.customers, (*_KEY, "partition", "revision", "activation", "state"), rows)
 
 
 def stages_write(rows: Sequence[Row]) -> Write:

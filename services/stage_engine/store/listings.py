@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
 from sqlalchemy import func, select
 
 from services.stage_engine.domain.state import CustomerState, decode_state
 from services.stage_engine.store.tables import customers, stage_changes, stages
 from shared.db.port import Transaction
+
+_LOOKED_BACK = 300
 
 
 class Placed(NamedTuple):
@@ -65,6 +68,18 @@ async def counts(transaction: Transaction, tenant: str, lifecycle: str) -> dict[
     return {str(stage): int(count) for stage, count in found}
 
 
+async def located(transaction: Transaction, tenant: str, customer_id: str) -> tuple[int, CustomerState] | None:
+    """A customer's partition and state, or None for one who was never heard of."""
+    found = await transaction.execute(
+        select(customers.c.partition, customers.c.state).where(
+            customers.c.tenant == tenant, customers.c.customer_id == customer_id
+        )
+    )
+    for partition, state in map(tuple, found):
+        return partition, decode_state(state)
+    return None
+
+
 async def state_of(transaction: Transaction, tenant: str, customer_id: str) -> CustomerState | None:
     """A customer's state, or None for one who was never heard of."""
     found = await transaction.execute(
@@ -86,3 +101,22 @@ async def changes_of(
         .limit(limit)
     )
     return [KeptChange(*tuple(row)) for row in await transaction.execute(statement)]
+
+
+async def last_changes(transaction: Transaction, tenant: str, customer_id: str) -> dict[str, KeptChange]:
+    """The last stage change of a customer in each lifecycle, among the newest few hundred."""
+    statement = (
+        select(stage_changes.c.sequence, stage_changes.c.change_id, stage_changes.c.effective_ms, stage_changes.c.data)
+        .where(stage_changes.c.tenant == tenant, stage_changes.c.customer_id == customer_id)
+        .order_by(stage_changes.c.sequence.desc())
+        .limit(_LOOKED_BACK)
+    )
+    newest = [KeptChange(*tuple(row)) for row in await transaction.execute(statement)]
+    return {_lifecycle(each.data).lifecycle: each for each in reversed(newest)}
+
+
+class _Named(msgspec.Struct):
+    lifecycle: str
+
+
+_lifecycle = msgspec.json.Decoder(_Named).decode

@@ -39,6 +39,8 @@ class Progress:
     outbox_position: int
     versions: Versions
     log_identity: str
+    activation: int = 0
+    """The number of the last activation: how often the versions have changed."""
 
 
 _COLUMNS = (
@@ -48,6 +50,7 @@ _COLUMNS = (
     progress.c.outbox_position,
     progress.c.versions,
     progress.c.log_identity,
+    progress.c.activation,
 )
 
 
@@ -81,9 +84,16 @@ def _first_row(partition: int, owner: str, log_identity: str) -> dict[str, objec
 
 
 def _progress(row: tuple[Any, ...]) -> Progress:
-    offset, arrival_ms, watermark_ms, position, versions, identity = row
+    offset, arrival_ms, watermark_ms, position, versions, identity, activation = row
     active = msgspec.json.decode(versions, type=Versions)
-    return Progress(offset, arrival_ms, watermark_ms, position, active, identity)
+    return Progress(offset, arrival_ms, watermark_ms, position, active, identity, activation)
+
+
+async def versions(transaction: Transaction, partition: int) -> Versions:
+    """The active versions that a partition runs; none before its first batch."""
+    found = await transaction.execute(select(progress.c.versions).where(progress.c.partition == partition))
+    stored = found.scalar_one_or_none()
+    return {} if stored is None else msgspec.json.decode(stored, type=Versions)
 
 
 async def lock(transaction: Transaction, claimed: Claim) -> Progress:
@@ -114,7 +124,7 @@ def lost(claimed: Claim) -> OwnershipLost:
 
 def save(claimed: Claim, now: Progress) -> Write:
     """The locked row's new values; part of the same transaction as what they speak of."""
-    columns = ("partition", "next_offset", "arrival_ms", "watermark_ms", "outbox_position", "versions")
+    columns = ("partition", "next_offset", "arrival_ms", "watermark_ms", "outbox_position", "versions", "activation")
     versions = msgspec.json.encode(now.versions).decode()
-    row = (claimed.partition, now.next_offset, now.arrival_ms, now.watermark_ms, now.outbox_position, versions)
-    return Write(Action.UPDATE, progress, columns, [row])
+    reached = (now.next_offset, now.arrival_ms, now.watermark_ms, now.outbox_position, versions, now.activation)
+    return Write(Action.UPDATE, progress, columns, [(claimed.partition, *reached)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, Table, Text
 
 from shared.db.metadata import metadata
 
@@ -18,6 +18,7 @@ progress = Table(
     Column("watermark_ms", BigInteger, nullable=False),
     Column("outbox_position", BigInteger, nullable=False),
     Column("versions", Text, nullable=False),
+    Column("activation", BigInteger, nullable=False, server_default="0"),
     postgresql_with={"fillfactor": "50"},
 )
 """One row a partition: the lock of every engine transaction, and how far it has come."""
@@ -46,6 +47,9 @@ customers = Table(
     Column("partition", Integer, nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("state", LargeBinary, nullable=False),
+    Column("activation", BigInteger, nullable=False, server_default="0"),
+    # Read by the sweep after a publication; no event changes it.
+    Index("ix_engine_customers_activation", "partition", "activation"),
     # Every event rewrites a state: room in each page keeps the new version beside the old, without touching indexes.
     postgresql_with={"fillfactor": "70"},
 )
@@ -137,7 +141,39 @@ lifecycles = Table(
     Column("body", Text, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
 )
-"""Definitions as immutable rows; the highest version of a name is the active one."""
+"""Definitions as immutable rows."""
+
+publications = Table(
+    "engine_publications",
+    metadata,
+    Column("publish_id", Text, primary_key=True),
+    Column("lifecycle", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("notify", Boolean, nullable=False),
+    Column("migrate", Text, nullable=False),
+    Index("ux_engine_publications_number", "lifecycle", "number", unique=True),
+)
+"""What was published when and why; the last one of a lifecycle names its active version."""
+
+activations = Table(
+    "engine_activations",
+    metadata,
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("publish_id", Text, nullable=False),
+    Column("lifecycle", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("log_offset", BigInteger, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("notify", Boolean, nullable=False),
+    Column("migrate", Text, nullable=False),
+    Column("versions", Text, nullable=False),
+)
+"""From which offset on a partition goes by which versions."""
 
 bases = Table(
     "engine_bases",

@@ -36,7 +36,7 @@ async def test_a_differing_file_is_refused_with_what_can_be_done(sql_stack: Stac
             await append(resources.log, [visit("ana")])
             await until_handled(resources.database, resources.log)
         silence_file(tmp_path, after="2d")
-        with pytest.raises(DefinitionDiffers, match="Restore the file"):
+        with pytest.raises(DefinitionDiffers, match="jornada lifecycle publish"):
             async with asyncio.timeout(20):
                 await build(resources).run(asyncio.Event())
         assert len(await rows(resources.database, tables.lifecycles)) == 1

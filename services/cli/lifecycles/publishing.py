@@ -1,0 +1,195 @@
+"""`jornada lifecycle publish|rollback|history|diff`: from one version to the next while everything runs."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import getpass
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from services.cli.console import console
+from services.cli.database import opened, opened_with_log
+from services.cli.lifecycles import linting
+from services.cli.lifecycles.formats import Format, Written
+from services.stage_engine.definitions.definition import Definition, load_definition, parse_definition, shipped_or_path
+from services.stage_engine.definitions.file_model import LifecycleFile
+from services.stage_engine.publishing import Published, Request
+from services.stage_engine.publishing import publish as publish_version
+from services.stage_engine.publishing import roll_back as publish_earlier
+from services.stage_engine.store import lifecycles, publications
+from services.stage_engine.store.publications import Publication
+from shared.contracts.times import now_ms, to_text
+from shared.errors import Permanent
+from shared.settings import load
+
+Message = Annotated[str, typer.Option("--message", "-m", help="why, for those who read the history")]
+Notify = Annotated[
+    bool, typer.Option("--notify", help="let campaigns act on what changes; otherwise it changes silently")
+]
+Author = Annotated[str | None, typer.Option(help="who publishes; the user of this machine otherwise")]
+Migrate = Annotated[
+    list[str] | None, typer.Option(help="old=new, where customers of a stage go that is no more; may be given again")
+]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="of a registered lifecycle")]
+Side = Annotated[str, typer.Argument(help="a file, a lifecycle's name (the active version), or name@version")]
+
+
+def add_to(lifecycle: typer.Typer) -> None:
+    """Register the commands in `jornada lifecycle`."""
+    lifecycle.command("publish")(publish)
+    lifecycle.command("rollback")(rollback)
+    lifecycle.command("history")(history)
+    lifecycle.command("diff")(diff)
+
+
+def publish(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="the YAML file with the new version")],
+    message: Message,
+    notify: Notify = False,
+    migrate: Migrate = None,
+    author: Author = None,
+) -> None:
+    """Make a file the active version of its lifecycle, while everything runs.
+
+    Each partition changes over at one place among its events. Customers meet the new rules when they are next touched, or
+    by a sweep in small steps; own facts that are new or changed are computed from their history. What moves then is
+    published as backfill, which no campaign acts on, unless --notify is given.
+    """
+    definition = load_definition(shipped_or_path(file))
+    settings = load()
+    if wrong := linting.campaign_problems(definition, settings):
+        raise Permanent("\n".join(wrong))
+    request = Request(message, author or getpass.getuser(), now_ms(), notify, _pairs(migrate))
+
+    async def run() -> Published:
+        async with opened_with_log(settings) as (database, log):
+            return await publish_version(database, log, definition, request)
+
+    _say(console(), asyncio.run(run()))
+
+
+def rollback(
+    name: Name,
+    message: Message,
+    to: Annotated[int | None, typer.Option(help="a version; the one active before otherwise")] = None,
+    notify: Notify = False,
+    migrate: Migrate = None,
+    author: Author = None,
+) -> None:
+    """Publish an earlier version again."""
+    request = Request(message, author or getpass.getuser(), now_ms(), notify, _pairs(migrate))
+
+    async def run() -> Published:
+        async with opened_with_log(load()) as (database, log):
+            return await publish_earlier(database, log, name, to, request)
+
+    _say(console(), asyncio.run(run()))
+
+
+def history(name: Name, written: Written = Format.TEXT) -> None:
+    """What was published of a lifecycle, when, by whom and why; the last one is active."""
+
+    async def run() -> list[Publication]:
+        async with opened(load()) as database, database.reading() as transaction:
+            return await publications.of_lifecycle(transaction, name)
+
+    found = asyncio.run(run())
+    if not found:
+        raise Permanent(f"no lifecycle {name!r} was ever registered; an engine does so when it starts")
+    if written is Format.JSON:
+        typer.echo(json.dumps([_told(each) for each in found], ensure_ascii=False, indent=2))
+        return
+    table = Table("published", "version", "by", "why", "migrate", "notify")
+    for each in found:
+        moved = ", ".join(f"{old} → {new}" for old, new in each.migrate.items())
+        version = f"{each.version}" + (" (active)" if each is found[-1] else "")
+        table.add_row(
+            to_text(each.created_ms)[:19] + "Z", version, each.author, each.message, moved, "yes" if each.notify else ""
+        )
+    console().print(table)
+
+
+def diff(before: Side, after: Side, written: Written = Format.TEXT) -> None:
+    """What differs between two versions: stages, transitions and facts, and the lines of the text. Exits 1 when anything does."""
+    old, new = asyncio.run(_side(before)), asyncio.run(_side(after))
+    found = differences(old.shape, new.shape)
+    lines = list(
+        difflib.unified_diff(old.body.splitlines(), new.body.splitlines(), old.file, new.file, lineterm="", n=2)
+    )
+    if written is Format.JSON:
+        typer.echo(json.dumps({**found, "text": lines}, ensure_ascii=False, indent=2))
+    else:
+        _show_difference(console(), found, lines)
+    raise typer.Exit(1 if lines else 0)
+
+
+def differences(old: LifecycleFile, new: LifecycleFile) -> dict[str, dict[str, list[str]]]:
+    """What was added, removed and changed, by name."""
+    sides: dict[str, tuple[Mapping[str, object], Mapping[str, object]]] = {
+        "stages": (old.stages, new.stages),
+        "transitions": ({each.id: each for each in old.transitions}, {each.id: each for each in new.transitions}),
+        "facts": (old.facts, new.facts),
+    }
+    return {
+        what: {
+            "added": [name for name in after if name not in before],
+            "removed": [name for name in before if name not in after],
+            "changed": [name for name in after if name in before and after[name] != before[name]],
+        }
+        for what, (before, after) in sides.items()
+    }
+
+
+async def _side(side: str) -> Definition:
+    """A file, or a stored version. Raises Permanent."""
+    name, _, version = side.partition("@")
+    if side.endswith((".yaml", ".yml")) or "/" in side:
+        return load_definition(shipped_or_path(side))
+    async with opened(load()) as database, database.reading() as transaction:
+        stored = {str(each.version): each for each in await lifecycles.of_name(transaction, name)}
+        active = await publications.active(transaction)
+    wanted = version or str(active.get(name, ""))
+    if wanted not in stored:
+        there = ", ".join(f"{name}@{each}" for each in stored) or "none"
+        raise Permanent(f"there is no {side!r}; stored are: {there}. A path to a YAML file works too")
+    return parse_definition(f"{name}@{wanted}", stored[wanted].body)
+
+
+def _pairs(migrate: list[str] | None) -> dict[str, str]:
+    pairs = [each.partition("=") for each in migrate or []]
+    if wrong := [old for old, equals, new in pairs if not (equals and old and new)]:
+        raise Permanent(f"--migrate {wrong[0]}: write old=new")
+    return {old: new for old, _, new in pairs}
+
+
+def _say(out: Console, published: Published) -> None:
+    told = published.publication
+    if not published.new:
+        out.print(f"{told.lifecycle} version {told.version} is active already; it was announced again")
+        return
+    out.print(
+        f"[bold]{told.lifecycle} version {told.version}[/] is published ({told.publish_id}). Customers meet it when they are "
+        "next touched, and the others within moments by a sweep."
+    )
+
+
+def _told(each: Publication) -> dict[str, Any]:
+    return {**each._asdict(), "migrate": dict(each.migrate), "created_at": to_text(each.created_ms)}
+
+
+def _show_difference(out: Console, found: dict[str, dict[str, list[str]]], lines: list[str]) -> None:
+    for what, kinds in found.items():
+        for kind, names in kinds.items():
+            if names:
+                out.print(f"{what} {kind}: {', '.join(names)}")
+    colours = {"+": "green", "-": "red", "@": "cyan"}
+    for line in lines:
+        out.print(line, style=colours.get(line[:1]), markup=False)
+    if not lines:
+        out.print("they are the same")

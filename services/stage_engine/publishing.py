@@ -1,0 +1,159 @@
+"""Publishing: a version is stored, and one control record tells every partition where it begins to hold.
+
+Each partition changes over by itself, so the records need no common transaction; told twice, a partition counts a
+publication once, by its id. A publication that could not be announced everywhere is announced again by publishing the
+same file again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import uuid_utils
+
+from services.stage_engine.control import message
+from services.stage_engine.definitions.definition import Definition, parse_definition
+from services.stage_engine.definitions.together import check_together
+from services.stage_engine.store import lifecycles, publications
+from services.stage_engine.store.lifecycles import Stored
+from services.stage_engine.store.publications import Publication
+from shared.contracts.topics import Topic
+from shared.db.port import Database, DatabaseConflict, Transaction
+from shared.errors import Permanent
+from shared.log.port import Log
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Why, by whom and how. `migrate` adds to what the file says; `notify` lets campaigns act on what changes."""
+
+    message: str
+    author: str
+    now_ms: int
+    notify: bool = False
+    migrate: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The publication, and whether it is new; an old one was only announced again."""
+
+    publication: Publication
+    new: bool
+
+
+async def publish(database: Database, log: Log, definition: Definition, request: Request) -> Published:
+    """Publish a file as the next version of its lifecycle.
+
+    Raises Permanent when the lifecycle is not registered or a stage would be lost, DefinitionError when it does not fit
+    the others, DatabaseConflict when somebody else published meanwhile, LogUnavailable when it is not announced yet.
+    """
+    async with database.transaction() as transaction:
+        active = await _active(transaction, definition.name)
+        if active.digest == definition.digest:
+            found = Published((await publications.of_lifecycle(transaction, definition.name))[-1], new=False)
+        else:
+            await _check_fit(transaction, definition)
+            version = await _version(transaction, definition, request.now_ms)
+            found = Published(await _store(transaction, _parsed(active), (definition, version), request), new=True)
+    await announce(log, found.publication)
+    return found
+
+
+async def roll_back(database: Database, log: Log, name: str, version: int | None, request: Request) -> Published:
+    """Publish an earlier version again: the one active before, or the one named. Raises as `publish` does."""
+    async with database.transaction() as transaction:
+        active = await _active(transaction, name)
+        stored = {each.version: each for each in await lifecycles.of_name(transaction, name)}
+        version = version or _before(await publications.of_lifecycle(transaction, name), active.version)
+        if version not in stored or version == active.version:
+            there = ", ".join(str(each) for each in stored if each != active.version) or "none"
+            raise Permanent(f"{name} can't be rolled back to version {version}; others than the active one: {there}")
+        target = _parsed(stored[version])
+        await _check_fit(transaction, target)
+        found = Published(await _store(transaction, _parsed(active), (target, version), request), new=True)
+    await announce(log, found.publication)
+    return found
+
+
+async def announce(log: Log, publication: Publication) -> None:
+    """Tell every partition. Raises LogUnavailable; then nothing is lost, and it may be told again."""
+    producer = await log.producer()
+    try:
+        for partition in range(await log.partitions(Topic.EVENTS)):
+            await producer.append_to(Topic.EVENTS, partition, [message(publication)])
+    finally:
+        await producer.close()
+
+
+async def _active(transaction: Transaction, name: str) -> Stored:
+    found = {each.name: each for each in await lifecycles.newest(transaction)}
+    if name not in found:
+        known = ", ".join(sorted(found)) or "none yet"
+        raise Permanent(
+            f"no engine runs a lifecycle {name!r} (registered: {known}); a new one is registered when an engine starts "
+            "with it in JORNADA_LIFECYCLES"
+        )
+    return found[name]
+
+
+async def _check_fit(transaction: Transaction, definition: Definition) -> None:
+    others = [_parsed(each) for each in await lifecycles.newest(transaction) if each.name != definition.name]
+    check_together([definition, *others])
+
+
+async def _version(transaction: Transaction, definition: Definition, now_ms: int) -> int:
+    """The version of a text: one that was published before keeps its number."""
+    for each in await lifecycles.of_name(transaction, definition.name):
+        if each.digest == definition.digest:
+            return each.version
+    version = await lifecycles.highest(transaction, definition.name) + 1
+    await lifecycles.add(transaction, Stored(definition.name, version, definition.digest, definition.body), now_ms)
+    return version
+
+
+async def _store(
+    transaction: Transaction, active: Definition, target: tuple[Definition, int], request: Request
+) -> Publication:
+    definition, version = target
+    migrate = {**definition.shape.migrate, **request.migrate}
+    _check_stages(active, definition, migrate)
+    number = len(await publications.of_lifecycle(transaction, definition.name)) + 1
+    publication = Publication(
+        publish_id=str(uuid_utils.uuid7()),
+        lifecycle=definition.name,
+        number=number,
+        version=version,
+        message=request.message,
+        author=request.author,
+        created_ms=request.now_ms,
+        notify=request.notify,
+        migrate=migrate,
+    )
+    if not await publications.add(transaction, publication):
+        raise DatabaseConflict(f"somebody else has just published {definition.name}; look at it and publish again")
+    return publication
+
+
+def _check_stages(active: Definition, definition: Definition, migrate: Mapping[str, str]) -> None:
+    """Nobody may be left in a stage that is no more."""
+    lost = [key for key in active.shape.stages if key not in definition.shape.stages and key not in migrate]
+    if lost:
+        advice = ", ".join(f"{key}: <stage>" for key in lost)
+        raise Permanent(
+            f"{definition.file} has no stage {', '.join(lost)} any more, and customers may be there; say where they go: "
+            f"migrate: {{{advice}}}"
+        )
+    wrong = [target for target in migrate.values() if target not in definition.shape.stages]
+    if wrong:
+        raise Permanent(f"migrate leads to {', '.join(wrong)}, which {definition.file} does not have")
+
+
+def _before(published: Sequence[Publication], active: int) -> int:
+    """The version that was active before."""
+    return next((each.version for each in reversed(published) if each.version != active), 0)
+
+
+def _parsed(stored: Stored) -> Definition:
+    return parse_definition(f"{stored.name} version {stored.version}", stored.body)
