@@ -9,7 +9,7 @@ from services.cli.console import CommandGroup, as_typed_here, program
 from services.cli.demo import command as demo
 from services.cli.doctor import command as doctor
 from services.cli.lifecycles import command as lifecycles
-from services.cli.lifecycles import explaining
+from services.cli.lifecycles import explaining, rebuilding
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -20,7 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (serving, schema, keys, dead_letters, lifecycles, explaining, demo, doctor):
+for group in (serving, schema, keys, dead_letters, lifecycles, explaining, rebuilding, demo, doctor):
     group.add_to(app)
 
 

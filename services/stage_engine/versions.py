@@ -3,13 +3,14 @@ listed anew. Every change is kept with its offset, so that history can be lived 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import structlog
 
 from services.stage_engine.control import read_control
 from services.stage_engine.rulebook import RuleBook
-from services.stage_engine.store import activations
+from services.stage_engine.store import activations, progress
 from services.stage_engine.store.activations import Stored
 from services.stage_engine.store.progress import Claim, Progress, Versions
 from shared.db.port import Transaction
@@ -27,10 +28,9 @@ async def renewed(transaction: Transaction, rulebook: RuleBook, claim: Claim, at
     if wanted == at.versions:
         return at
     if not at.versions:
-        await transaction.write_all([activations.add([_began(claim, at, wanted)])])
-        return replace(at, versions=wanted)
+        return await _kept(transaction, claim, [_began(claim, wanted)], replace(at, versions=wanted))
     new = sorted(wanted.keys() - at.versions.keys())
-    stored = [_began(claim, at, at.versions)]
+    stored = [_began(claim, at.versions)]
     versions = {name: version for name, version in wanted.items() if name not in new}
     for name in new or [""]:
         versions = {**versions, name: wanted[name]} if name else versions
@@ -38,8 +38,7 @@ async def renewed(transaction: Transaction, rulebook: RuleBook, claim: Claim, at
         place = (at.next_offset, at.arrival_ms)
         what = (f"joined-{claim.partition}-{number}", name, versions.get(name, 0))
         stored.append(Stored(claim.partition, number, *what, *place, False, {}, versions))
-    await transaction.write_all([activations.add(stored)])
-    return replace(at, versions=wanted, activation=stored[-1].number)
+    return await _kept(transaction, claim, stored, replace(at, versions=wanted, activation=stored[-1].number))
 
 
 async def activated(
@@ -63,11 +62,18 @@ async def activated(
     what = (control.publish_id, control.lifecycle, control.version)
     place = (record.offset, at.arrival_ms)
     stored = Stored(claim.partition, number, *what, *place, control.notify, control.migrate, versions)
-    await transaction.write_all([activations.add([*([] if known else [_began(claim, at, at.versions)]), stored])])
+    before = [] if known else [_began(claim, at.versions)]
+    after = await _kept(transaction, claim, [*before, stored], replace(at, versions=versions, activation=number))
     _log.info("lifecycle published", lifecycle=control.lifecycle, version=control.version, partition=claim.partition)
-    return replace(at, versions=versions, activation=number)
+    return after
 
 
-def _began(claim: Claim, at: Progress, versions: Versions) -> Stored:
+async def _kept(transaction: Transaction, claim: Claim, stored: Sequence[Stored], after: Progress) -> Progress:
+    """Write both together, whatever becomes of the batch: a row here that the progress does not know would never be met."""
+    await transaction.write_all([activations.add(stored), progress.save(claim, after)])
+    return after
+
+
+def _began(claim: Claim, versions: Versions) -> Stored:
     """How the partition began, as far as anybody knows."""
     return Stored(claim.partition, 0, "start", "", 0, 0, 0, False, {}, versions)

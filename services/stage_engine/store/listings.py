@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import func, select, tuple_
 
 from services.stage_engine.domain.state import CustomerState, decode_state
+from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.tables import customers, stage_changes, stages
 from shared.db.port import Transaction
 
@@ -120,3 +121,29 @@ class _Named(msgspec.Struct):
 
 
 _lifecycle = msgspec.json.Decoder(_Named).decode
+
+
+class StoredState(NamedTuple):
+    """A customer as stored."""
+
+    customer: CustomerKey
+    partition: int
+    state: CustomerState
+
+
+async def states_after(
+    transaction: Transaction, only: CustomerKey | None, after: CustomerKey | None, limit: int
+) -> list[StoredState]:
+    """Customers of all tenants by tenant and id, behind one of them; or only one."""
+    columns = customers.c
+    statement = select(columns.tenant, columns.customer_id, columns.partition, columns.state)
+    if only is not None:
+        statement = statement.where(columns.tenant == only.tenant, columns.customer_id == only.customer_id)
+    if after is not None:
+        statement = statement.where(tuple_(columns.tenant, columns.customer_id) > tuple_(*after))
+    ordered = statement.order_by(columns.tenant, columns.customer_id).limit(limit)
+    found = [tuple(row) for row in await transaction.execute(ordered)]
+    return [
+        StoredState(CustomerKey(tenant, customer), partition, decode_state(state))
+        for tenant, customer, partition, state in found
+    ]

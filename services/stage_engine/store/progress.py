@@ -96,6 +96,12 @@ async def versions(transaction: Transaction, partition: int) -> Versions:
     return {} if stored is None else msgspec.json.decode(stored, type=Versions)
 
 
+async def watermark_ms(transaction: Transaction, partition: int) -> int:
+    """How far a partition is known to be complete; 0 for one that nobody has claimed."""
+    found = await transaction.execute(select(progress.c.watermark_ms).where(progress.c.partition == partition))
+    return found.scalar_one_or_none() or 0
+
+
 async def lock(transaction: Transaction, claimed: Claim) -> Progress:
     """The first statement of every engine transaction. Raises OwnershipLost when the claim is no longer the newest."""
     held = await lock_all(transaction, [claimed])

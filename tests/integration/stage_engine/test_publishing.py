@@ -1,0 +1,199 @@
+"""A lifecycle changes while events come: each customer by the rules of the day, and living it again gives the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.stage_engine.definitions.definition import load_definition
+from services.stage_engine.publishing import Request, publish, roll_back
+from services.stage_engine.rebuilding import Rebuild
+from services.stage_engine.rulebook import RuleBook
+from services.stage_engine.store import tables
+from shared.auth.tenants import Tenants
+from shared.contracts.times import now_ms
+from shared.service import Resources
+from tests.integration.stage_engine.engines import engine_running
+from tests.integration.stage_engine.events import append, purchase, visit
+from tests.integration.stage_engine.observing import path, rows, until, until_handled
+from tests.integration.stage_engine.stack import Stack
+
+PLAIN = """
+lifecycle: club
+start: guest
+stages: {guest: {order: 1}, member: {order: 2}, gold: {order: 3}}
+transitions:
+  - {id: joined, from: guest, to: member, on: purchase}
+"""
+BY_COUNT = PLAIN.replace("stages:", "facts: {bought: {count: purchase}}\nstages:") + (
+    '  - {id: many, from: member, to: gold, when: "facts.bought >= 3"}\n'
+)
+RENAMED = BY_COUNT.replace("member", "friend").replace("lifecycle: club", "lifecycle: club\nmigrate: {member: friend}")
+QUIET = PLAIN + "  - {id: quiet, from: member, to: guest, after: 1s, demotion: true}\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return _written(tmp_path / "club.yaml", PLAIN)
+
+
+def _written(file: Path, text: str) -> Path:
+    file.write_text(text)
+    return file
+
+
+async def _publish(resources: Resources, file: Path, text: str, *, notify: bool = False) -> None:
+    definition = load_definition(_written(file, text))
+    await publish(resources.database, resources.log, definition, Request("a test", "tester", now_ms(), notify))
+
+
+async def _until_swept(resources: Resources) -> None:
+    """Every customer has met every activation of their partition."""
+    await until_handled(resources.database, resources.log)
+
+    async def swept() -> bool:
+        reached = {row["partition"]: row["activation"] for row in await rows(resources.database, tables.progress)}
+        stored = await rows(resources.database, tables.customers)
+        return all(row["activation"] == reached[row["partition"]] for row in stored)
+
+    await until(swept, "customers have met what was published")
+
+
+async def _changes(resources: Resources, name: str) -> list[dict[str, Any]]:
+    kept = await rows(resources.database, tables.stage_changes, customer_id=name)
+    return [msgspec.json.decode(row["data"]) for row in sorted(kept, key=lambda row: row["sequence"])]
+
+
+async def _differences(resources: Resources) -> Sequence[object]:
+    rulebook = RuleBook({}, Tenants(resources.database), "BRL")
+    work = Rebuild(resources.database, rulebook, 1_000)
+    return [each async for page in work.pages() for each in page.differences]
+
+
+async def test_a_new_fact_counts_what_happened_before_and_moves_those_who_send_nothing(
+    stack: Stack, file: Path
+) -> None:
+    async with stack.process(lifecycles=(str(file),)) as resources, engine_running(resources):
+        await append(resources.log, [purchase("ana", f"a{number}") for number in range(4)])
+        await append(resources.log, [purchase("rui", "r1")])
+        await until_handled(resources.database, resources.log)
+        await _publish(resources, file, BY_COUNT)
+        await _until_swept(resources)
+        assert await path(resources.database, "ana", "club") == ["guest", "member", "gold"]
+        assert await path(resources.database, "rui", "club") == ["guest", "member"]
+        last = (await _changes(resources, "ana"))[-1]
+        assert (last["transition"], last["facts"], last["lifecycle_version"]) == ("many", {"bought": 4}, 2)
+        assert (last["cause"]["kind"], last["mode"]) == ("published", "backfill")
+        await append(resources.log, [purchase("rui", "r2"), purchase("rui", "r3")])
+        await until_handled(resources.database, resources.log)
+        assert await path(resources.database, "rui", "club") == ["guest", "member", "gold"]
+        assert (await _changes(resources, "rui"))[-1]["mode"] == "live"
+        assert await _differences(resources) == []
+
+
+async def test_with_notify_what_is_published_is_live(sql_stack: Stack, file: Path) -> None:
+    async with sql_stack.process(lifecycles=(str(file),)) as resources, engine_running(resources):
+        await append(resources.log, [purchase("ana", f"a{number}") for number in range(4)])
+        await until_handled(resources.database, resources.log)
+        await _publish(resources, file, BY_COUNT, notify=True)
+        await _until_swept(resources)
+        assert (await _changes(resources, "ana"))[-1]["mode"] == "live"
+
+
+async def test_customers_of_a_renamed_stage_go_where_migrate_says(sql_stack: Stack, file: Path) -> None:
+    async with sql_stack.process(lifecycles=(str(file),)) as resources, engine_running(resources):
+        await append(resources.log, [purchase("ana", "a1"), visit("rui")])
+        await until_handled(resources.database, resources.log)
+        await _publish(resources, file, RENAMED)
+        await _until_swept(resources)
+        assert await path(resources.database, "ana", "club") == ["guest", "member", "friend"]
+        moved = (await _changes(resources, "ana"))[-1]
+        assert (moved["transition"], moved["from"], moved["entry"]) == (None, "member", 1)
+        assert await path(resources.database, "rui", "club") == ["guest"]
+        assert await _differences(resources) == []
+
+
+async def test_a_wait_that_a_new_version_brings_goes_off_for_those_who_were_there_before(
+    sql_stack: Stack, file: Path
+) -> None:
+    async with sql_stack.process(lifecycles=(str(file),)) as resources, engine_running(resources):
+        await append(resources.log, [purchase("ana", "a1")])
+        await until_handled(resources.database, resources.log)
+        await _publish(resources, file, QUIET.replace("lifecycle: club", "lifecycle: club\nlateness: 1s"))
+
+        async def went_quiet() -> bool:
+            return await path(resources.database, "ana", "club") == ["guest", "member", "guest"]
+
+        await until(went_quiet, "the new wait is over", 20)
+        assert await _differences(resources) == []
+
+
+async def test_rolling_back_brings_the_rules_of_before(sql_stack: Stack, file: Path) -> None:
+    async with sql_stack.process(lifecycles=(str(file),)) as resources, engine_running(resources):
+        await _publish_after_one_purchase(resources, file)
+        await roll_back(resources.database, resources.log, "club", None, Request("no", "tester", now_ms()))
+        await _until_swept(resources)
+        await append(resources.log, [purchase("ana", "a2"), purchase("ana", "a3")])
+        await until_handled(resources.database, resources.log)
+        assert await path(resources.database, "ana", "club") == ["guest", "member"]
+        assert await _differences(resources) == []
+
+
+async def _publish_after_one_purchase(resources: Resources, file: Path) -> None:
+    await append(resources.log, [purchase("ana", "a1")])
+    await until_handled(resources.database, resources.log)
+    await _publish(resources, file, BY_COUNT)
+    await _until_swept(resources)
+
+
+async def test_publishing_under_load_loses_no_event_and_everyone_ends_by_the_newest_rules(
+    stack: Stack, file: Path
+) -> None:
+    names = [f"c{number}" for number in range(60)]
+    async with stack.process(lifecycles=(str(file),), batch_records=23) as resources:
+        async with engine_running(resources):
+            await append(resources.log, [visit(names[0])])
+            await until_handled(resources.database, resources.log)
+            for turn, text in enumerate((BY_COUNT, QUIET, BY_COUNT, PLAIN)):
+                sending = asyncio.create_task(
+                    append(resources.log, [purchase(name, f"{name}-{turn}") for name in names])
+                )
+                await _publish(resources, file, text)
+                await sending
+            await _until_swept(resources)
+        assert len(await rows(resources.database, tables.history)) == len(names) * 4 + 1
+        assert {row["version"] for row in await rows(resources.database, tables.activations)} >= {1, 2, 3}
+        assert await _differences(resources) == []
+        for name in names:
+            changes = await _changes(resources, name)
+            assert [each["sequence"] for each in changes] == list(range(1, len(changes) + 1))
+
+
+async def test_a_control_record_told_twice_counts_once(sql_stack: Stack, file: Path) -> None:
+    async with sql_stack.process(lifecycles=(str(file),)) as resources, engine_running(resources):
+        await _publish_after_one_purchase(resources, file)
+        await _publish(resources, file, BY_COUNT)
+        await until_handled(resources.database, resources.log)
+        await _until_swept(resources)
+        assert {row["activation"] for row in await rows(resources.database, tables.progress)} == {1}
+
+
+async def test_a_lifecycle_that_is_listed_later_begins_for_everybody_with_the_facts_of_their_history(
+    sql_stack: Stack, file: Path, tmp_path: Path
+) -> None:
+    later = _written(tmp_path / "later.yaml", BY_COUNT.replace("lifecycle: club", "lifecycle: later"))
+    async with sql_stack.process(lifecycles=(str(file),)) as resources, engine_running(resources):
+        await append(resources.log, [purchase("ana", f"a{number}") for number in range(3)])
+        await until_handled(resources.database, resources.log)
+    async with sql_stack.process(lifecycles=(str(file), str(later))) as resources, engine_running(resources):
+        await append(resources.log, [visit("rui")])
+        await until_handled(resources.database, resources.log)
+        await append(resources.log, [purchase("ana", "a4")])
+        await until_handled(resources.database, resources.log)
+        assert await path(resources.database, "ana", "later") == ["guest", "member", "gold"]
+        assert await _differences(resources) == []
