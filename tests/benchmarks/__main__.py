@@ -21,14 +21,16 @@ async def _run(chosen: list[str]) -> list[Line]:
     if chosen == ["advance"]:
         return lines
     step("starting Kafka and PostgreSQL")
-    async with cluster() as running:
-        if "latency" in chosen:
-            lines += await latency.measure(running)
-        if "ingest" in chosen:
-            lines += await asyncio.to_thread(ingest_load.measure, running)
-    if "drain" in chosen:
+    if {"latency", "ingest"} & set(chosen):
         async with cluster() as running:
-            lines += await drain.measure(running)
+            if "latency" in chosen:
+                lines += await latency.measure(running)
+            if "ingest" in chosen:
+                lines += await asyncio.to_thread(ingest_load.measure, running)
+    if "drain" in chosen:
+        for engines, goal in drain.RUNS:
+            async with cluster() as running:
+                lines += await drain.measure(running, engines, goal)
     return lines
 
 

@@ -11,7 +11,7 @@ from services.stage_engine.definitions.definition import SHIPPED, load_definitio
 from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
 from services.stage_engine.domain.decision import Applied
 from services.stage_engine.domain.event import Event, Origin
-from services.stage_engine.domain.lifecycle import Rules
+from services.stage_engine.domain.lifecycle import Rules, in_order
 from services.stage_engine.domain.state import CustomerState
 from shared.contracts.times import DAY_MS, MINUTE_MS
 
@@ -33,9 +33,9 @@ MIX = {
 
 
 def shipped_rules() -> Rules:
-    """customer_care and ecommerce, in the order of their names."""
-    names = ("customer_care", "ecommerce")
-    return Rules(tuple(load_definition(SHIPPED / f"{name}.yaml").compile(1, "BRL") for name in names), "BRL")
+    """ecommerce and customer_care, in the order in which they run."""
+    names = ("ecommerce", "customer_care")
+    return Rules(in_order(load_definition(SHIPPED / f"{name}.yaml").compile(1, "BRL") for name in names), "BRL")
 
 
 def history(seed: int = 7) -> list[Event]:
