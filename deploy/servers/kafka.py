@@ -58,6 +58,8 @@ _JVM_OPTIONS = [
     "-Xmx768m",
     "-XX:+UseSerialGC",
     "-XX:+ExitOnOutOfMemoryError",
+    # A broker that lives for minutes spends more on the last level of compilation than it gets back.
+    "-XX:TieredStopAtLevel=1",
     "--sun-misc-unsafe-memory-access=allow",
 ]
 

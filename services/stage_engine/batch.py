@@ -183,7 +183,9 @@ class Batches:
             phases.end(Phase.HISTORY)
             loaded = await customers.load(transaction, _customers(entry for part in parts for entry in part.fresh))
             for part in parts:
-                part.states = await self._states(transaction, part.claim, part.at, _of(part, loaded))
+                # Nobody can be behind where nothing was ever published.
+                mine = _of(part, loaded) if part.at.activation else loaded
+                part.states = await self._states(transaction, part.claim, part.at, mine)
             phases.end(Phase.LOAD)
             outcomes = {part.claim: self._decide(part, loaded) for part in parts if part.ahead}
             phases.end(Phase.DECIDE)
@@ -226,6 +228,8 @@ class Batches:
         self, transaction: Transaction, claim: Claim, at: Progress, loaded: dict[CustomerKey, CustomerState]
     ) -> States:
         """What a partition's share is decided from; customers who have not met a publication do so first."""
+        if not at.activation:
+            return States(loaded)
         await self.rulebook.meet({key.tenant for key in loaded})
         caught = await catch_up(transaction, self.rulebook, (claim.partition, at), loaded, self.settle_ms)
         return States(loaded, caught, at.activation)

@@ -47,7 +47,7 @@ class Explaining:
             f"{STAGES}{name}": self.state.lifecycles[name].stage
             for name in lifecycle.reads_stages & self.state.lifecycles.keys()
         }
-        return FactView(lifecycle.own, {**self.state.facts, **stages}, current.tallies, self.at_ms)
+        return FactView(lifecycle.own, self.state.facts, current.tallies, self.at_ms, stages)
 
     def own_facts(self, lifecycle: Lifecycle) -> Json:
         """The lifecycle's own facts with their values, as people read them; what has none is left out."""

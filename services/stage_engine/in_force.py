@@ -1,4 +1,4 @@
-"""The rules that hold for a customer: the versions that their partition runs. For reads; batches have their RuleBook."""
+"""The rules that hold for a customer: the versions that they have met last. For reads; batches have their RuleBook."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from functools import lru_cache
 from services.stage_engine.definitions.definition import Definition, parse_definition
 from services.stage_engine.domain.lifecycle import Rules, in_order
 from services.stage_engine.domain.state import CustomerState
-from services.stage_engine.store import lifecycles, listings, progress
+from services.stage_engine.store import activations, lifecycles, listings, progress
 from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.listings import KeptChange
+from services.stage_engine.store.progress import Versions
 from shared.auth.tenants import Tenants
-from shared.db.port import Database
+from shared.db.port import Database, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,20 @@ async def find_customer(
         if found is None:
             return None
         partition, state = found
-        versions = await progress.versions(transaction, partition)
+        versions = await _met(transaction, partition, state)
         stored = await lifecycles.versions(transaction, versions)
         last = await listings.last_changes(transaction, *key) if with_changes else {}
     definitions = {each.name: _parsed(each.name, each.version, each.body) for each in stored}
     compiled = [definitions[each.name].compile(each.version, currency) for each in stored]
     return Known(state, Rules(in_order(compiled), currency), definitions, last)
+
+
+async def _met(transaction: Transaction, partition: int, state: CustomerState) -> Versions:
+    """What was published since a customer was last touched has not met them yet: their facts are those of before."""
+    for each in await activations.of_partition(transaction, partition, state.activation):
+        if each.number == state.activation:
+            return each.versions
+    return await progress.versions(transaction, partition)
 
 
 @lru_cache(200)

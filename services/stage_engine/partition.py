@@ -102,10 +102,11 @@ class PartitionWorker:
 
     def _next_records(self) -> list[Record]:
         """A control record by itself, or the records in front of the next one."""
-        records = [self._queue.popleft()]
-        while not is_control(records[0]) and len(records) < self.limits.records and self._queue:
-            if is_control(self._queue[0]):
-                break
+        first = self._queue.popleft()
+        records = [first]
+        if is_control(first):
+            return records
+        while self._queue and len(records) < self.limits.records and not is_control(self._queue[0]):
             records.append(self._queue.popleft())
         return records
 

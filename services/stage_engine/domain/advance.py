@@ -28,7 +28,7 @@ from services.stage_engine.domain.event import Activation, Event, Tick
 from services.stage_engine.domain.facts import START_VALUES, Ledger, apply_event
 from services.stage_engine.domain.lifecycle import Lifecycle, Rules
 from services.stage_engine.domain.moves import Hop, Move, arrive, hops, walk_from, walk_on
-from services.stage_engine.domain.own_facts import STAGES, FactFailed, FactView, Tallies
+from services.stage_engine.domain.own_facts import FactFailed, FactView, Tallies
 from services.stage_engine.domain.state import CustomerState, FactValue, LifecycleState
 from services.stage_engine.domain.walk import NOTHING, Situation, Walk, facts_read, next_wake_ms
 
@@ -131,9 +131,8 @@ class _Advance:
         self, lifecycle: Lifecycle, current: LifecycleState, clock: int, at: int, moves: Sequence[Move] = ()
     ) -> Move:
         """Time alone goes by in a lifecycle, from its clock until `at`; others have made `moves` before."""
-        before = self._facts(lifecycle, self.state.facts, current.tallies, clock)
         after = self._facts(lifecycle, self.state.facts, current.tallies, at, moves)
-        changed = _moved(moves) | _own_changed(lifecycle, current.stage, before, after)
+        changed = _moved(lifecycle, moves) | self._own_changed(lifecycle, current, clock, after)
         walk = walk_on(lifecycle, current, Situation(at, clock, after, changed))
         return Move(walk, current, current.tallies, late=False)
 
@@ -169,8 +168,7 @@ class _Advance:
         tallies, problems = lifecycle.own.take(current.tallies if current else NO_TALLIES, event, at)
         facts = self._facts(lifecycle, built_in, tallies, at, moves)
         if current is not None:
-            before = self._facts(lifecycle, self.state.facts, current.tallies, clock)
-            changed = changed | _moved(moves) | _own_changed(lifecycle, current.stage, before, facts)
+            changed |= _moved(lifecycle, moves) | self._own_changed(lifecycle, current, clock, facts)
         walk = walk_on(lifecycle, current, Situation(at, clock, facts, changed, event.type, event.data))
         for each in problems:
             name = f"facts.{each.fact}"
@@ -226,19 +224,31 @@ class _Advance:
         moves: Sequence[Move] = (),
     ) -> Mapping[str, FactValue]:
         """All that a lifecycle's conditions may read, at a moment, after others have made `moves`."""
-        base = built_in
         if not lifecycle.reads_more:
-            return base
-        if lifecycle.reads_stages:
-            stages = {name: current.stage for name, current in self.state.lifecycles.items()}
-            stages |= {move.walk.lifecycle.name: move.walk.stage for move in moves}
-            read = lifecycle.reads_stages & stages.keys()
-            base = {**built_in, **{f"{STAGES}{name}": stages[name] for name in read}}
-        return FactView(lifecycle.own, base, tallies, at) if lifecycle.own else base
+            return built_in
+        stages: dict[str, str] = {}
+        for variable, name in lifecycle.stage_variables:
+            current = self.state.lifecycles.get(name)
+            if current is not None:
+                stages[variable] = current.stage
+            for move in moves:
+                if move.walk.lifecycle.name == name:
+                    stages[variable] = move.walk.stage
+        return FactView(lifecycle.own, built_in, tallies, at, stages)
+
+    def _own_changed(
+        self, lifecycle: Lifecycle, current: LifecycleState, clock: int, after: Mapping[str, FactValue]
+    ) -> frozenset[str]:
+        """The lifecycle's own facts that are not what they were at the clock, among those that open a pure edge."""
+        exits = lifecycle.exits.get(current.stage)
+        if exits is None or not exits.own_reads:
+            return NOTHING
+        before = self._facts(lifecycle, self.state.facts, current.tallies, clock)
+        return frozenset(name for name in exits.own_reads if _value(before, name) != _value(after, name))
 
     def _decide(self, moves: Sequence[Move], draft: CustomerState, why: _Why) -> None:
         """The next version of the state, and a stage change for every hop of the moves, in order."""
-        every = [(move, hop) for move in moves for hop in hops(move)]
+        every = [(move, hop) for move in moves if move.has_moved() for hop in hops(move)]
         lifecycles = dict(draft.lifecycles)
         for move in moves:
             lifecycles[move.walk.lifecycle.name] = arrive(move)
@@ -283,19 +293,12 @@ def _unmoved(move: Move) -> tuple[str, LifecycleState]:
     return move.walk.lifecycle.name, replace(move.before, wake_ms=wake, tallies=move.tallies)
 
 
-def _moved(moves: Sequence[Move]) -> frozenset[str]:
-    """The stages that are not what they were, by the names under which they are read."""
-    return frozenset(f"{STAGES}{move.walk.lifecycle.name}" for move in moves if move.has_moved())
-
-
-def _own_changed(
-    lifecycle: Lifecycle, stage: str, before: Mapping[str, FactValue], after: Mapping[str, FactValue]
-) -> frozenset[str]:
-    """The lifecycle's own facts that are not what they were, among those that open a pure edge out of a stage."""
-    exits = lifecycle.exits.get(stage)
-    if exits is None or not exits.own_reads:
+def _moved(lifecycle: Lifecycle, moves: Sequence[Move]) -> frozenset[str]:
+    """The stages that a lifecycle reads and that are not what they were, by the names under which they are read."""
+    if not moves or not lifecycle.reads_stages:
         return NOTHING
-    return frozenset(name for name in exits.own_reads if _value(before, name) != _value(after, name))
+    moved = {move.walk.lifecycle.name for move in moves if move.has_moved()}
+    return frozenset(variable for variable, name in lifecycle.stage_variables if name in moved)
 
 
 def _value(facts: Mapping[str, FactValue], name: str) -> FactValue | str | None:

@@ -94,6 +94,8 @@ class Lifecycle:
     exits: Mapping[str, Exits] = field(init=False, repr=False)
     reads_stages: frozenset[str] = field(init=False, repr=False)
     """The lifecycles whose stages it reads."""
+    stage_variables: tuple[tuple[str, str], ...] = field(init=False, repr=False)
+    """The names under which it reads them, each with the lifecycle's name."""
     reads_more: bool = field(init=False, repr=False)
     """Whether it reads anything but built-in facts."""
 
@@ -112,6 +114,8 @@ class Lifecycle:
         object.__setattr__(
             self, "reads_stages", frozenset(name.removeprefix(STAGES) for name in named if name.startswith(STAGES))
         )
+        variables = tuple((f"{STAGES}{name}", name) for name in sorted(self.reads_stages))
+        object.__setattr__(self, "stage_variables", variables)
         object.__setattr__(self, "reads_more", bool(self.own or self.reads_stages))
 
     def direction(self, from_: str | None, to: str) -> Direction:

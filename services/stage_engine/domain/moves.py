@@ -54,9 +54,7 @@ def walk_from(lifecycle: Lifecycle, stage: str, current: LifecycleState, situati
 
 
 def hops(move: Move) -> list[Hop]:
-    """The stage changes of a move, in order."""
-    if not move.has_moved():
-        return []
+    """The stage changes of a move that has moved, in order."""
     walk, before = move.walk, move.before
     at, last = walk.situation.at_ms, len(walk.taken) - 1
     stage, entered_ms, entries = (before.stage, before.entered_ms, before.entries) if before else (None, None, {})
@@ -78,10 +76,10 @@ def arrive(move: Move) -> LifecycleState:
     walk, before = move.walk, move.before
     at = walk.situation.at_ms
     entries = before.entries if before else {walk.lifecycle.start: 1}
-    entered = [*((move.jumped_to,) if move.jumped_to else ()), *(edge.target for edge in walk.taken)]
-    if entered:
+    if walk.taken or move.jumped_to is not None:
         entries = dict(entries)
-        for stage in entered:
+        entered = [edge.target for edge in walk.taken]
+        for stage in entered if move.jumped_to is None else [move.jumped_to, *entered]:
             entries[stage] = entries.get(stage, 0) + 1
     wake = next_wake_ms(walk, move.tallies, at)
     return LifecycleState(walk.stage, walk.entered_ms, at, entries, wake, move.tallies)

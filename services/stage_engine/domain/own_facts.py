@@ -8,7 +8,7 @@ edges which read it are looked at.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -27,6 +27,7 @@ Tallies = Mapping[str, Any]
 Reader = Callable[[Event], FactValue | None]
 """What an event is worth to a fact; None passes it over."""
 
+NO_STAGES: Mapping[str, str] = {}
 STAGES = "stages."
 """What the name of another lifecycle's stage starts with, where facts are read by name."""
 
@@ -108,12 +109,13 @@ class OwnFacts:
             found = self._sources[name] = frozenset(source for read in reads for source in self.sources(read))
         return found
 
-    def take(self, tallies: Tallies, event: Event, at_ms: int) -> tuple[Tallies, list[Problem]]:
+    def take(self, tallies: Tallies, event: Event, at_ms: int) -> tuple[Tallies, Sequence[Problem]]:
         """The tallies after an event, and what went wrong; `at_ms` is the moment from which windows will be read."""
         concerned = self._by_type.get(event.type)
         if not concerned:
-            return tallies, []
-        after, problems = dict(tallies), []
+            return tallies, ()
+        after = dict(tallies)
+        problems: list[Problem] = []
         for fact in concerned:
             problem = self._add(after, fact, event, at_ms)
             if problem is not None:
@@ -182,41 +184,54 @@ class FactView(Mapping[str, FactValue]):
     """All facts that a lifecycle's conditions may read, by name, as they stand at one moment. Each is computed when it is
     first asked for. Other lifecycles' stages are there as `stages.<name>`."""
 
-    __slots__ = ("_at_ms", "_base", "_found", "_own", "_tallies")
+    __slots__ = ("_at_ms", "_built_in", "_found", "_own", "_stages", "_tallies")
 
-    def __init__(self, own: OwnFacts, base: Mapping[str, FactValue], tallies: Tallies, at_ms: int) -> None:
-        """`base` holds the built-in facts and the stages."""
+    def __init__(
+        self,
+        own: OwnFacts,
+        built_in: Mapping[str, FactValue],
+        tallies: Tallies,
+        at_ms: int,
+        stages: Mapping[str, str] = NO_STAGES,
+    ) -> None:
         self._own = own
-        self._base = base
+        self._built_in = built_in
+        self._stages = stages
         self._tallies = tallies
         self._at_ms = at_ms
         self._found: dict[str, FactValue | None] = {}
 
+    def get(self, name: str, default: Any = None) -> Any:
+        """A fact's value, or the default while it has none. Raises FactFailed."""
+        value = self._built_in.get(name)
+        if value is None:
+            value = self._stages.get(name)
+        if value is None and name in self._own.types:
+            value = self._compute(name)
+        return default if value is None else value
+
     def __getitem__(self, name: str) -> FactValue:
-        found = self._find(name)
+        found: FactValue | None = self.get(name)
         if found is None:
             raise KeyError(name)
         return found
 
     def __contains__(self, name: object) -> bool:
-        return self._find(str(name)) is not None
+        return self.get(str(name)) is not None
 
     def __iter__(self) -> Iterator[str]:
-        names = (*self._base, *self._own.by_name, *self._own.derived)
+        names = (*self._built_in, *self._stages, *self._own.types)
         return (name for name in names if name in self)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def _find(self, name: str) -> FactValue | None:
-        value = self._base.get(name)
-        if value is not None:
-            return value
+    def _compute(self, name: str) -> FactValue | None:
         if name in self._found:
             return self._found[name]
         if name in self._own.by_name:
             value = self._own.value(name, self._tallies, self._at_ms)
-        elif name in self._own.derived:
+        else:
             value = self._own.derived[name].formula.compute(self)
         self._found[name] = value
         return value
