@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 Verdict = bool | None
+Facts = Mapping[str, Any]
+"""Values by name as they are kept: money in minor units, times and durations in milliseconds; a stage as
+`stages.<lifecycle>`."""
 
 _OPERATORS = {">=": operator.ge, "<": operator.lt, "==": operator.eq, "!=": operator.ne}
 MONEY = frozenset({"revenue", "average_order_value"})
@@ -23,9 +26,9 @@ class Condition(Protocol):
         """CEL."""
 
     def reads(self) -> frozenset[str]:
-        """Facts that it names."""
+        """Facts that it names, and stages as `stages.<lifecycle>`."""
 
-    def verdict(self, facts: Mapping[str, int], data: Mapping[str, Any]) -> Verdict:
+    def verdict(self, facts: Facts, data: Mapping[str, Any]) -> Verdict:
         """What it says; money is compared in minor units."""
 
 
@@ -43,11 +46,49 @@ class Compares:
     def reads(self) -> frozenset[str]:
         return frozenset({self.fact})
 
-    def verdict(self, facts: Mapping[str, int], data: Mapping[str, Any]) -> Verdict:
+    def verdict(self, facts: Facts, data: Mapping[str, Any]) -> Verdict:
         if self.fact not in facts:
             return None
         scale = 100 if self.fact in MONEY else 1
         return bool(_OPERATORS[self.op](facts[self.fact], self.constant * scale))
+
+
+@dataclass(frozen=True)
+class Measures:
+    """`facts.f0 >= 2`: a fact of the lifecycle's own against a constant, which is `written` as its type asks."""
+
+    fact: str
+    op: str
+    constant: float | str
+    written: str
+
+    def text(self) -> str:
+        return f"facts.{self.fact} {self.op} {self.written}"
+
+    def reads(self) -> frozenset[str]:
+        return frozenset({self.fact})
+
+    def verdict(self, facts: Facts, data: Mapping[str, Any]) -> Verdict:
+        return bool(_OPERATORS[self.op](facts[self.fact], self.constant)) if self.fact in facts else None
+
+
+@dataclass(frozen=True)
+class Stands:
+    """`stages.m == 's1'`, or one of several: where the customer is in another lifecycle."""
+
+    lifecycle: str
+    stages: tuple[str, ...]
+
+    def text(self) -> str:
+        named = [f"'{stage}'" for stage in self.stages]
+        return f"stages.{self.lifecycle} " + (f"== {named[0]}" if len(named) == 1 else f"in [{', '.join(named)}]")
+
+    def reads(self) -> frozenset[str]:
+        return frozenset({f"stages.{self.lifecycle}"})
+
+    def verdict(self, facts: Facts, data: Mapping[str, Any]) -> Verdict:
+        stage: str = facts[f"stages.{self.lifecycle}"]
+        return stage in self.stages
 
 
 @dataclass(frozen=True)
@@ -62,7 +103,7 @@ class Known:
     def reads(self) -> frozenset[str]:
         return frozenset({self.fact})
 
-    def verdict(self, facts: Mapping[str, int], data: Mapping[str, Any]) -> Verdict:
+    def verdict(self, facts: Facts, data: Mapping[str, Any]) -> Verdict:
         return self.fact in facts
 
 
@@ -79,10 +120,10 @@ class After:
     def reads(self) -> frozenset[str]:
         return frozenset({self.later, self.earlier})
 
-    def verdict(self, facts: Mapping[str, int], data: Mapping[str, Any]) -> Verdict:
+    def verdict(self, facts: Facts, data: Mapping[str, Any]) -> Verdict:
         if self.later not in facts or self.earlier not in facts:
             return None
-        return facts[self.later] > facts[self.earlier]
+        return bool(facts[self.later] > facts[self.earlier])
 
 
 @dataclass(frozen=True)
@@ -98,25 +139,25 @@ class Divides:
     def reads(self) -> frozenset[str]:
         return frozenset({self.fact})
 
-    def verdict(self, facts: Mapping[str, int], data: Mapping[str, Any]) -> Verdict:
+    def verdict(self, facts: Facts, data: Mapping[str, Any]) -> Verdict:
         return 12 // facts[self.fact] >= self.constant if facts.get(self.fact) else None
 
 
 @dataclass(frozen=True)
 class Field:
-    """`event.points >= 3`"""
+    """`event.points >= 3`, `event.channel == 'ad'`"""
 
     name: str
     op: str
-    constant: int
+    constant: int | str
 
     def text(self) -> str:
-        return f"event.{self.name} {self.op} {self.constant}"
+        return f"event.{self.name} {self.op} {self.constant!r}"
 
     def reads(self) -> frozenset[str]:
         return frozenset()
 
-    def verdict(self, facts: Mapping[str, int], data: Mapping[str, Any]) -> Verdict:
+    def verdict(self, facts: Facts, data: Mapping[str, Any]) -> Verdict:
         return bool(_OPERATORS[self.op](data[self.name], self.constant)) if self.name in data else None
 
 
@@ -132,7 +173,7 @@ class Not:
     def reads(self) -> frozenset[str]:
         return self.part.reads()
 
-    def verdict(self, facts: Mapping[str, int], data: Mapping[str, Any]) -> Verdict:
+    def verdict(self, facts: Facts, data: Mapping[str, Any]) -> Verdict:
         said = self.part.verdict(facts, data)
         return None if said is None else not said
 
@@ -150,7 +191,7 @@ class Both:
     def reads(self) -> frozenset[str]:
         return self.one.reads() | self.other.reads()
 
-    def verdict(self, facts: Mapping[str, int], data: Mapping[str, Any]) -> Verdict:
+    def verdict(self, facts: Facts, data: Mapping[str, Any]) -> Verdict:
         said = {self.one.verdict(facts, data), self.other.verdict(facts, data)}
         return False if False in said else None if None in said else True
 
@@ -168,6 +209,6 @@ class Either:
     def reads(self) -> frozenset[str]:
         return self.one.reads() | self.other.reads()
 
-    def verdict(self, facts: Mapping[str, int], data: Mapping[str, Any]) -> Verdict:
+    def verdict(self, facts: Facts, data: Mapping[str, Any]) -> Verdict:
         said = {self.one.verdict(facts, data), self.other.verdict(facts, data)}
         return True if True in said else None if None in said else False

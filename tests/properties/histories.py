@@ -1,26 +1,20 @@
-"""Random lifecycles and random histories of one customer, as hypothesis strategies."""
+"""Random histories of one customer, as hypothesis strategies: around an instant at which something may be special."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
-from services.stage_engine.definitions.definition import parse_definition
 from services.stage_engine.domain.event import Event, Origin
-from services.stage_engine.domain.lifecycle import Rules
 from shared.contracts.times import DAY_MS, MINUTE_MS
-from tests.properties.conditions import After, Both, Compares, Condition, Divides, Either, Field, Known, Not
-from tests.properties.oracle import Edge, Plan, Record
+from tests.properties.declared import CURRENCY
+from tests.properties.records import Record
 
-CURRENCY = "BRL"
 START_MS = 1_750_000_000_000
-
-_COUNTS = ("orders", "complaints", "open_complaints", "engagements", "referrals", "refunds")
-_SCORES = ("nps", "csat")
-_MONEY = ("revenue", "average_order_value")
-_TIMES = ("first_seen", "last_seen", "signed_up_at", "first_purchase_at", "last_purchase_at", "last_engagement_at")
-_TYPES = (
+TYPES = (
     "signup",
     "purchase",
     "purchase",
@@ -33,72 +27,29 @@ _TYPES = (
     "gift",
 )
 
-_OPS = st.sampled_from((">=", "<", "==", "!="))
-_FACT_CONDITIONS: st.SearchStrategy[Condition] = st.one_of(
-    st.builds(Compares, st.sampled_from(_COUNTS), _OPS, st.integers(0, 3)),
-    st.builds(Compares, st.sampled_from(_SCORES), _OPS, st.integers(1, 5)),
-    st.builds(Compares, st.sampled_from(_MONEY), st.sampled_from((">=", "<")), st.sampled_from((0, 50, 100, 300))),
-    st.builds(Known, st.sampled_from(_SCORES + _TIMES)),
-    st.builds(After, st.sampled_from(_TIMES), st.sampled_from(_TIMES)),
-    st.builds(Divides, st.sampled_from(("orders", "engagements")), st.sampled_from((4, 12))),
+_CHANGES_OF_CLOCKS = (
+    ("America/Sao_Paulo", "2018-11-04T01:00"),  # midnight is skipped
+    ("America/Sao_Paulo", "2018-02-17T23:00"),  # the last hour of a day comes twice
+    ("Europe/Lisbon", "2024-03-31T02:00"),
+    ("Europe/Lisbon", "2024-10-27T01:00"),
+    ("America/New_York", "2024-11-03T01:00"),
+    ("Australia/Lord_Howe", "2024-10-06T02:30"),  # by half an hour
+    ("Australia/Lord_Howe", "2024-04-07T01:30"),
+    ("America/Havana", "2023-11-05T00:00"),  # midnight comes twice
+    ("America/Havana", "2023-03-12T01:00"),  # midnight is skipped
+    ("America/St_Johns", "2010-11-06T23:01"),  # a day begins, ends after a minute and begins again
 )
-_POINTS: st.SearchStrategy[Condition] = st.builds(Field, st.just("points"), _OPS, st.integers(0, 2))
+ZONES = tuple(sorted({"UTC", "Asia/Kolkata", *(zone for zone, _ in _CHANGES_OF_CLOCKS)}))
 
 
-def _grown(leaves: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition]:
-    return st.one_of(
-        leaves,
-        leaves,
-        leaves,
-        st.builds(Not, leaves),
-        st.builds(Both, leaves, leaves),
-        st.builds(Either, leaves, leaves),
-    )
+def _instant(change: tuple[str, str]) -> tuple[str, int]:
+    zone, local = change
+    moment = datetime.fromisoformat(local).replace(tzinfo=ZoneInfo(zone), fold=1)
+    return zone, int(moment.timestamp()) * 1000
 
 
-_PURE_WHEN = _grown(_FACT_CONDITIONS)
-_GIFT_WHEN = _grown(st.one_of(_FACT_CONDITIONS, _POINTS))
-_AFTER = st.sampled_from((5, 10, 30, 60, 200, 1440)).map(lambda minutes: minutes * MINUTE_MS)
-
-
-@st.composite
-def edges(draw: st.DrawFn, number: int, stages: tuple[str, ...]) -> Edge:
-    """An edge: pure or not, with a condition or a wait or both."""
-    target = draw(st.sampled_from(stages))
-    others = [stage for stage in stages if stage != target]
-    sources = draw(st.lists(st.sampled_from(others), min_size=1, max_size=3, unique=True))
-    kind = draw(st.sampled_from(("on", "on", "when", "when", "after", "after", "both", "all")))
-    on = tuple(draw(st.lists(st.sampled_from(_TYPES), min_size=1, max_size=2, unique=True)))
-    if kind not in ("on", "all"):
-        on = ()
-    when = None
-    if kind in ("when", "both", "all") or (on and draw(st.booleans())):
-        when = draw(_GIFT_WHEN if on == ("gift",) else _PURE_WHEN)
-    waits = kind in ("after", "both", "all")
-    return Edge(
-        id=f"e{number}",
-        sources=tuple(sources),
-        target=target,
-        on=on,
-        when=when,
-        after=draw(_AFTER) if waits else None,
-        since=draw(st.sampled_from((None, None, *_TIMES))) if waits else None,
-    )
-
-
-@st.composite
-def plans(draw: st.DrawFn, name: str) -> Plan:
-    """A lifecycle of two to six stages, some of equal order."""
-    stages = tuple(f"s{number}" for number in range(draw(st.integers(2, 6))))
-    orders = {stage: draw(st.integers(0, 3)) for stage in stages}
-    count = draw(st.integers(1, 9))
-    lateness = draw(st.sampled_from((5, 5, 5, 1, 20))) * MINUTE_MS
-    return Plan(name, orders, tuple(draw(edges(number, stages)) for number in range(count)), lateness)
-
-
-def lifecycle_sets() -> st.SearchStrategy[list[Plan]]:
-    """One to three lifecycles, in an order that is not that of their names."""
-    return st.integers(1, 3).flatmap(lambda count: st.tuples(*map(plans, "mbz"[:count])).map(list))
+ANCHORS = st.sampled_from([(zone, START_MS) for zone in ZONES[:2]] + [_instant(each) for each in _CHANGES_OF_CLOCKS])
+"""A zone and an instant; mostly one at which its clocks change."""
 
 
 def _data(type_: str) -> st.SearchStrategy[dict[str, Any]]:
@@ -111,57 +62,40 @@ def _data(type_: str) -> st.SearchStrategy[dict[str, Any]]:
         "survey_response": st.fixed_dictionaries(
             {"kind": st.sampled_from(("nps", "nps", "csat")), "score": st.integers(1, 5)}
         ),
-        "engagement": st.just({"channel": "visit"}),
-        "gift": st.one_of(st.just({}), st.fixed_dictionaries({"points": st.integers(0, 2)})),
+        "engagement": st.fixed_dictionaries({"channel": st.sampled_from(("visit", "ad"))}),
+        "gift": st.fixed_dictionaries(
+            {}, optional={"points": st.integers(0, 2), "weight": st.sampled_from((0, 0.5, 2, 4.25, "2", True, None))}
+        ),
     }
     by_type |= {"purchase_refunded": by_type["purchase"], "complaint_resolved": by_type["complaint"]}
     return by_type.get(type_, st.just({}))
 
 
-_GAPS = st.sampled_from((0, 0, 1, 4, 5, 6, 10, 30, 61, 205, 2000)).map(lambda minutes: minutes * MINUTE_MS)
-_LAGS = st.sampled_from((0, 0, 0, 0, 1, 4, 6, 20, 100, 3000, -3)).map(lambda minutes: minutes * MINUTE_MS)
+_MINUTES = (0, 0, 1, 4, 5, 6, 10, 30, 60, 61, 205, 700, 1380, 1440, 1500, 2000, 2880)
+_GAPS = st.sampled_from(_MINUTES).map(lambda minutes: minutes * MINUTE_MS)
+_LAGS = st.sampled_from((0, 0, 0, 0, 1, 4, 6, 20, 100, 1440, 3000, 6000, -3)).map(lambda minutes: minutes * MINUTE_MS)
 
 
 @st.composite
-def histories(draw: st.DrawFn, *, may_import: bool = True) -> list[Record]:
+def histories(draw: st.DrawFn, around: int = START_MS, *, may_import: bool = True) -> list[Record]:
     """An import that is ordered by time, or none, and then a life: late events, equal times, clocks that run ahead."""
     records: list[Record] = []
-    happened = START_MS - 4 * DAY_MS
+    imported = around - draw(st.sampled_from((1, 2, 4, 7))) * DAY_MS // 2
+    happened = imported - 4 * DAY_MS
     for number in range(draw(st.integers(0, 4)) if may_import and draw(st.booleans()) else 0):
         happened += draw(_GAPS)
-        type_ = draw(st.sampled_from(_TYPES))
+        type_ = draw(st.sampled_from(TYPES))
         # Log times of an import are odd, so that no timer is ripe in the very millisecond in which the import ends.
-        records.append(Record(f"i{number}", type_, happened, START_MS + 2 * number + 1, True, draw(_data(type_))))
-    arrival = START_MS + DAY_MS // 2
+        records.append(Record(f"i{number}", type_, happened, imported + 2 * number + 1, True, draw(_data(type_))))
+    arrival = imported + DAY_MS // 2
     for number in range(draw(st.integers(1, 10))):
         arrival += draw(_GAPS)
-        type_ = draw(st.sampled_from(_TYPES))
+        type_ = draw(st.sampled_from(TYPES))
         records.append(Record(f"r{number}", type_, arrival - draw(_LAGS), arrival, False, draw(_data(type_))))
     return records
-
-
-def compiled(sets: list[Plan]) -> Rules:
-    """The generated lifecycles through the definition files' own way in."""
-    return Rules(tuple(parse_definition(plan.name, text(plan)).compile(1, CURRENCY) for plan in sets), CURRENCY)
 
 
 def taken(record: Record, customer: str = "c") -> Event:
     """The record as the engine takes it."""
     origin = Origin("t", customer, record.id, record.type)
     return Event.taken(origin, record.said, record.logged, backfill=record.backfill, data=record.data)
-
-
-def text(plan: Plan) -> str:
-    """The definition file of a generated lifecycle."""
-    lines = [f"lifecycle: {plan.name}", f"start: {plan.start}", f"lateness: {plan.lateness // MINUTE_MS}m", "stages:"]
-    lines += [f"  {stage}: {{order: {order}}}" for stage, order in plan.orders.items()]
-    lines.append("transitions:")
-    for edge in plan.edges:
-        lines += [f"  - id: {edge.id}", f"    from: [{', '.join(edge.sources)}]", f"    to: {edge.target}"]
-        lines += [f"    on: [{', '.join(edge.on)}]"] if edge.on else []
-        lines += [f'    when: "{edge.when.text()}"'] if edge.when else []
-        lines += [f"    after: {edge.after // MINUTE_MS}m"] if edge.after is not None else []
-        lines += [f"    since: facts.{edge.since}"] if edge.since else []
-        if any(plan.orders[source] > plan.orders[edge.target] for source in edge.sources):
-            lines.append("    demotion: true")
-    return "\n".join(lines) + "\n"

@@ -8,10 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any, NamedTuple
 
-from tests.properties.conditions import Condition
+from tests.properties.conditions import Condition, Facts
+from tests.properties.counted import facts_of
+from tests.properties.declared import FAILED, OwnFact, values_at, windows_behind
+from tests.properties.records import Record
+
+STAGES = "stages."
+
+
+@dataclass(frozen=True)
+class Follow:
+    """A wait as long as a fact says, `times` over, and within bounds in ms."""
+
+    fact: str
+    times: float
+    shortest: int | None
+    longest: int | None
+
+    def length(self, facts: Facts) -> int | None:
+        """In ms; None while the fact has no value."""
+        if self.fact not in facts:
+            return None
+        length = int(facts[self.fact] * self.times)
+        if self.shortest is not None and length < self.shortest:
+            return self.shortest
+        return self.longest if self.longest is not None and length > self.longest else length
 
 
 @dataclass(frozen=True)
@@ -23,12 +46,13 @@ class Edge:
     target: str
     on: tuple[str, ...] = ()
     when: Condition | None = None
-    after: int | None = None
+    after: int | Follow | None = None
     since: str | None = None
 
     def reads(self) -> set[str]:
-        """Facts that its `when` names, and its `since`."""
-        return {*(self.when.reads() if self.when else ()), *([self.since] if self.since else ())}
+        """Facts and stages that its `when` names, its `since`, and what its wait follows."""
+        follows = {self.after.fact} if isinstance(self.after, Follow) else set()
+        return {*(self.when.reads() if self.when else ()), *([self.since] if self.since else ()), *follows}
 
 
 @dataclass(frozen=True)
@@ -39,32 +63,27 @@ class Plan:
     orders: Mapping[str, int]
     edges: tuple[Edge, ...]
     lateness: int
+    zone: str = "UTC"
+    facts: tuple[OwnFact, ...] = ()
 
     @property
     def start(self) -> str:
         """The stage in which a customer begins."""
         return next(iter(self.orders))
 
+    def stages_read(self) -> set[str]:
+        """Lifecycles whose stages its conditions read, by the names under which they do."""
+        return {name for edge in self.edges for name in edge.reads() if name.startswith(STAGES)}
 
-class Record(NamedTuple):
-    """What the log took: `said` is the sender's time, `logged` the log's."""
 
-    id: str
-    type: str
-    said: int
-    logged: int
-    backfill: bool
-    data: Mapping[str, Any]
-
-    @property
-    def happened(self) -> int:
-        """E"""
-        return min(self.said, self.logged)
-
-    @property
-    def arrival(self) -> int:
-        """A"""
-        return self.happened if self.backfill else self.logged
+def in_running_order(plans: Sequence[Plan]) -> list[Plan]:
+    """One that reads another's stage after that one, otherwise by name."""
+    waiting, ordered = sorted(plans, key=lambda plan: plan.name), list[Plan]()
+    while waiting:
+        names = {f"{STAGES}{plan.name}" for plan in waiting}
+        ordered.append(next(plan for plan in waiting if not plan.stages_read() & names))
+        waiting.remove(ordered[-1])
+    return ordered
 
 
 class Change(NamedTuple):
@@ -84,23 +103,25 @@ class Change(NamedTuple):
     backfill: bool
     cause: str | int
     previous_entered: int | None
-    facts: Mapping[str, int]
+    facts: Mapping[str, Any]
 
 
 @dataclass
 class Life:
-    """Where a customer is in one lifecycle. `gone_off` are due times that were looked at and changed nothing."""
+    """Where a customer is in one lifecycle. `gone_off` are due times that were looked at and changed nothing; `seen` is
+    what every fact and stage was at the clock."""
 
     stage: str
     entered: int
     clock: int
     visits: list[str]
     gone_off: set[int] = field(default_factory=set)
+    seen: Facts = field(default_factory=dict)
 
 
 @dataclass
 class Oracle:
-    """One customer under some lifecycles, which run in the order given."""
+    """One customer under some lifecycles."""
 
     plans: Sequence[Plan]
     history: list[Record] = field(default_factory=list)
@@ -109,6 +130,11 @@ class Oracle:
     sequence: int = 0
     import_end: int = 0
     decided_until: int = 0
+    moving: set[str] = field(default_factory=set)
+    """Lifecycles in which the decision under way has moved the customer, by the names under which they are read."""
+
+    def __post_init__(self) -> None:
+        self.plans = in_running_order(self.plans)
 
     def take(self, record: Record) -> list[Change] | None:
         """Apply a record; None when a backfill reaches behind what was decided: an arrival applied, a timer that moved."""
@@ -116,15 +142,13 @@ class Oracle:
             return None
         changes = self.let_pass(record.arrival)
         self.decided_until = max(self.decided_until, record.arrival)
-        before = facts_of(self.history)
         self.history.append(record)
         if record.backfill:
             self.import_end = max(self.import_end, record.logged)
-        after = facts_of(self.history)
-        moved = {name for name in after if before.get(name) != after[name]}
         self.revision += 1
+        self.moving.clear()
         for plan in self.plans:
-            changes += self._event(plan, record, after, moved)
+            changes += self._event(plan, record)
         return changes
 
     def let_pass(self, until: int) -> list[Change]:
@@ -132,65 +156,91 @@ class Oracle:
         changes: list[Change] = []
         while ripe := [wake for wake in self._wakes() if wake[0] <= until]:
             when_ripe, due, place = min(ripe)
-            moved = self._wake(self.plans[place], due, when_ripe <= self.import_end)
+            moved = self._wake(place, due, when_ripe <= self.import_end)
             if moved:
                 self.decided_until = max(self.decided_until, when_ripe)
             changes += moved
         return changes
 
+    def facts_at(self, plan: Plan, at: int) -> dict[str, Any]:
+        """All that the lifecycle's conditions can read, as it stands at a moment."""
+        counted = facts_of(self.history)
+        stages = {f"{STAGES}{name}": life.stage for name, life in self.lives.items()}
+        return counted | values_at(plan.facts, counted, self.history, at, plan.zone) | stages
+
     def _wakes(self) -> list[tuple[int, int, int]]:
         """(ripe, due, place of the lifecycle) of everything that is armed."""
-        facts = facts_of(self.history)
         armed = []
         for place, plan in enumerate(self.plans):
             life = self.lives.get(plan.name)
-            if life is None:
-                continue
-            for edge in plan.edges:
-                due = due_of(edge, life.entered, facts)
-                if edge.on or life.stage not in edge.sources or due is None:
-                    continue
-                if due > life.clock and due not in life.gone_off:
+            for due in self._due_times(plan, life) if life else ():
+                if life and due > life.clock and due not in life.gone_off:
                     armed.append((due + plan.lateness, due, place))
         return armed
 
-    def _wake(self, plan: Plan, due: int, backfill: bool) -> list[Change]:
+    def _due_times(self, plan: Plan, life: Life) -> list[int]:
+        """Ends of waits, and of days in windows, that matter where the customer is; past ones too."""
+        facts = self.facts_at(plan, life.clock)
+        pure = [edge for edge in plan.edges if not edge.on and life.stage in edge.sources]
+        waits = [due for edge in pure if (due := due_of(edge, life.entered, facts)) is not None]
+        read = {name for edge in pure for name in edge.reads()}
+        windows = windows_behind(plan.facts, read)
+        return waits + [due for window in windows for due in window.leaves(self.history, plan.zone)]
+
+    def _wake(self, place: int, due: int, backfill: bool) -> list[Change]:
+        plan, why = self.plans[place], _Why(due, False, backfill)
         life = self.lives[plan.name]
-        facts = facts_of(self.history)
-        at = max(due, life.clock)
-        hops = walk(plan, life, at, facts, None, lambda edge: due_of(edge, life.entered, facts) == due)
+        moment = _Moment(max(due, life.clock))
+        self.moving.clear()
+        hops = self._walk(plan, moment, lambda edge, facts: due_of(edge, life.entered, facts) == due)
         if not hops:
             life.gone_off.add(due)
             return []
         self.revision += 1
-        return self._record(plan, hops, at, _Why(due, False, backfill), facts)
+        changes = self._record(plan, hops, moment, why)
+        for reader in self.plans[place + 1 :]:
+            if reader.stages_read() & self.moving and reader.name in self.lives:
+                there = _Moment(max(due, self.lives[reader.name].clock))
+                if hops := self._walk(reader, there, self._in_time(reader, there.at)):
+                    changes += self._record(reader, hops, there, why)
+        return changes
 
-    def _event(self, plan: Plan, record: Record, facts: Mapping[str, int], moved: set[str]) -> list[Change]:
+    def _event(self, plan: Plan, record: Record) -> list[Change]:
         why = _Why(record.id, False, record.backfill)
-        at = record.happened
-        hops: list[Edge | None] = []
+        moment = _Moment(record.happened, record)
         life = self.lives.get(plan.name)
         if life is None:
-            hops = [None]
-            life = Life(plan.start, at, at, [])
-            self.lives[plan.name] = life
-            hops += walk(plan, life, at, facts, record, lambda edge: True)
-        else:
-            clock, entered = life.clock, life.entered
-            at = max(at, clock)
-            why = why._replace(late=record.happened < clock)
+            self.lives[plan.name] = Life(plan.start, moment.at, moment.at, [])
+            return self._record(plan, [None, *self._walk(plan, moment, lambda edge, facts: True)], moment, why)
+        moment = moment._replace(at=max(record.happened, life.clock))
+        why = why._replace(late=record.happened < life.clock)
+        return self._record(plan, self._walk(plan, moment, self._in_time(plan, moment.at)), moment, why)
 
-            def considered(edge: Edge) -> bool:
-                due = due_of(edge, entered, facts)
-                return bool(edge.reads() & moved) or (due is not None and clock < due <= at)
-
-            hops += walk(plan, life, at, facts, record, considered)
-        return self._record(plan, hops, at, why, facts)
-
-    def _record(
-        self, plan: Plan, hops: Sequence[Edge | None], at: int, why: _Why, facts: Mapping[str, int]
-    ) -> list[Change]:
+    def _in_time(self, plan: Plan, at: int) -> _Considered:
+        """Edges whose wait was over since the clock."""
         life = self.lives[plan.name]
+        clock, entered = life.clock, life.entered
+
+        def considered(edge: Edge, facts: Facts) -> bool:
+            due = due_of(edge, entered, facts)
+            return due is not None and clock < due <= at
+
+        return considered
+
+    def _walk(self, plan: Plan, moment: _Moment, in_time: _Considered) -> list[Edge]:
+        """The edges taken from where the customer is: considered are those that read what is not what it was at the
+        clock or a stage that has just changed, and those whose time has come."""
+        life, facts = self.lives[plan.name], self.facts_at(plan, moment.at)
+
+        def considered(edge: Edge) -> bool:
+            read = edge.reads()
+            changed = any(life.seen.get(name) != facts.get(name) for name in read) or read & self.moving
+            return bool(changed) or in_time(edge, facts)
+
+        return walk(plan, life, moment, facts, considered)
+
+    def _record(self, plan: Plan, hops: Sequence[Edge | None], moment: _Moment, why: _Why) -> list[Change]:
+        life, facts = self.lives[plan.name], self.facts_at(plan, moment.at)
         changes = []
         for number, edge in enumerate(hops, start=1):
             to = edge.target if edge else plan.start
@@ -198,7 +248,7 @@ class Oracle:
             self.sequence += 1
             changes.append(
                 Change(
-                    at=at,
+                    at=moment.at,
                     lifecycle=plan.name,
                     from_=life.stage if edge else None,
                     to=to,
@@ -212,11 +262,12 @@ class Oracle:
                     backfill=why.backfill,
                     cause=why.cause,
                     previous_entered=life.entered if edge else None,
-                    facts={name: facts[name] for name in edge.reads() if name in facts} if edge else {},
+                    facts={name: facts[name] for name in edge.reads() if has_value(facts, name)} if edge else {},
                 )
             )
-            life.stage, life.entered = to, at
-        life.clock = at
+            life.stage, life.entered = to, moment.at
+            self.moving.add(f"{STAGES}{plan.name}")
+        life.clock, life.seen = moment.at, facts
         life.gone_off.clear()
         return changes
 
@@ -227,14 +278,17 @@ class _Why(NamedTuple):
     backfill: bool
 
 
-def walk(
-    plan: Plan,
-    life: Life,
-    at: int,
-    facts: Mapping[str, int],
-    record: Record | None,
-    considered: Callable[[Edge], bool],
-) -> list[Edge]:
+class _Moment(NamedTuple):
+    """When edges are judged, and by which event, if by one."""
+
+    at: int
+    record: Record | None = None
+
+
+_Considered = Callable[[Edge, Facts], bool]
+
+
+def walk(plan: Plan, life: Life, moment: _Moment, facts: Facts, considered: Callable[[Edge], bool]) -> list[Edge]:
     """The edges taken: at most one `on` edge, then pure ones, no stage twice."""
     taken: list[Edge] = []
     seen = [life.stage]
@@ -247,34 +301,43 @@ def walk(
         nonlocal entered
         taken.append(edge)
         seen.append(edge.target)
-        entered = at
+        entered = moment.at
 
-    if record is not None:
+    if (record := moment.record) is not None:
         asked = [edge for edge in out_of_here() if record.type in edge.on]
-        for edge in [edge for edge in asked if holds(edge, record, at, entered, facts)][:1]:
+        for edge in [edge for edge in asked if holds(edge, moment, entered, facts)][:1]:
             take(edge)
     while True:
         pure = [edge for edge in out_of_here() if not edge.on and edge.target not in seen]
-        open_ = [edge for edge in pure if (taken or considered(edge)) and holds(edge, None, at, entered, facts)]
+        alone = moment._replace(record=None)
+        open_ = [edge for edge in pure if (taken or considered(edge)) and holds(edge, alone, entered, facts)]
         if not open_:
             return taken
         take(open_[0])
 
 
-def holds(edge: Edge, record: Record | None, at: int, entered: int, facts: Mapping[str, int]) -> bool:
-    """All that is given of `when` and `after` with `since`."""
-    if edge.when and edge.when.verdict(facts, record.data if record else {}) is not True:
+def has_value(facts: Facts, name: str) -> bool:
+    """Whether a condition could use it."""
+    return facts.get(name, FAILED) is not FAILED
+
+
+def holds(edge: Edge, moment: _Moment, entered: int, facts: Facts) -> bool:
+    """All that is given of `when` and `after` with `since`. What names a fact that can't be computed does not hold."""
+    if edge.when and any(facts.get(name) is FAILED for name in edge.when.reads()):
+        return False
+    if edge.when and edge.when.verdict(facts, moment.record.data if moment.record else {}) is not True:
         return False
     due = due_of(edge, entered, facts)
-    return edge.after is None or (due is not None and due <= at)
+    return edge.after is None or (due is not None and due <= moment.at)
 
 
-def due_of(edge: Edge, entered: int, facts: Mapping[str, int]) -> int | None:
+def due_of(edge: Edge, entered: int, facts: Facts) -> int | None:
     """When `after` will be over."""
     if edge.after is None:
         return None
     since = facts.get(edge.since) if edge.since else entered
-    return None if since is None else since + edge.after
+    length = edge.after.length(facts) if isinstance(edge.after, Follow) else edge.after
+    return None if since is None or length is None else int(since) + length
 
 
 def direction(plan: Plan, from_: str | None, to: str) -> str:
@@ -282,48 +345,3 @@ def direction(plan: Plan, from_: str | None, to: str) -> str:
     if from_ is None or plan.orders[to] > plan.orders[from_]:
         return "up"
     return "down" if plan.orders[to] < plan.orders[from_] else "same"
-
-
-def facts_of(history: Sequence[Record]) -> dict[str, int]:
-    """All built-in facts, from the whole history in the order in which it was applied. The currency is BRL."""
-    by_time = sorted(history, key=lambda record: record.happened)
-
-    def times(*types: str) -> list[int]:
-        return [record.happened for record in by_time if not types or record.type in types]
-
-    def amounts(type_: str) -> list[int]:
-        priced = (record.data for record in history if record.type == type_)
-        return [int(Decimal(data["amount"]) * 100) for data in priced if data["currency"] == "BRL"]
-
-    bought = amounts("purchase")
-    facts = {
-        "orders": len(times("purchase")),
-        "revenue": sum(bought) - sum(amounts("purchase_refunded")),
-        "refunds": len(times("purchase_refunded")),
-        "complaints": len(times("complaint")),
-        "open_complaints": len(_complaint_ids(history, "complaint") - _complaint_ids(history, "complaint_resolved")),
-        "referrals": len(times("referral")),
-        "engagements": len(times("engagement")),
-    }
-    first_and_last = {
-        "signed_up_at": times("signup")[:1],
-        "first_seen": times()[:1],
-        "last_seen": times()[-1:],
-        "first_purchase_at": times("purchase")[:1],
-        "last_purchase_at": times("purchase")[-1:],
-        "last_engagement_at": times("engagement")[-1:],
-        "average_order_value": [_nearest(sum(bought), len(bought))] if bought else [],
-    }
-    for kind in ("nps", "csat", "ces"):
-        answers = [r.data["score"] for r in by_time if r.type == "survey_response" and r.data["kind"] == kind]
-        first_and_last[kind] = answers[-1:]
-    return facts | {name: values[0] for name, values in first_and_last.items() if values}
-
-
-def _complaint_ids(history: Sequence[Record], type_: str) -> set[str]:
-    return {record.data["complaint_id"] for record in history if record.type == type_}
-
-
-def _nearest(total: int, count: int) -> int:
-    """Rounded to the minor unit; the histories avoid ties."""
-    return round(Decimal(total) / count)

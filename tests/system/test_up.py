@@ -126,7 +126,7 @@ def test_a_start_that_fails_neither_makes_a_key_nor_says_that_it_is_up(tmp_path:
     changed = finished([*JORNADA, "up"], tmp_path, timeout_seconds=60, **chosen)
     assert changed.returncode == 1
     assert "error: " in changed.stderr
-    assert "Restore the file" in changed.stderr
+    assert "restore the file" in changed.stderr
     assert "Traceback" not in changed.stderr
     assert "is up" not in changed.stdout
     listed = finished([*JORNADA, "keys", "list"], tmp_path, timeout_seconds=60, **chosen)

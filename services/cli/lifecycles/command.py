@@ -10,9 +10,12 @@ import typer
 
 from services.cli.console import CommandGroup, console
 from services.cli.lifecycles import linting, publishing, simulation
-from services.cli.lifecycles.files import read_story, read_together, rules_of
-from services.cli.lifecycles.formats import Format, Written
+from services.cli.lifecycles.files import checked, gather, rules_of
+from services.cli.lifecycles.formats import Format, Written, say_note
+from services.cli.lifecycles.stories import read_story, unread_types
 from services.stage_engine.definitions.schema import json_schema
+from shared.contracts.money import MINOR_UNIT_EXPONENT
+from shared.errors import Permanent
 from shared.settings import load
 
 lifecycle = typer.Typer(
@@ -22,7 +25,12 @@ lifecycle = typer.Typer(
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="a YAML file, or the name of a shipped lifecycle")]
 With = Annotated[
-    list[str] | None, typer.Option("--with", help="another lifecycle whose stages are read; may be given again")
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="FILE",
+        help="another lifecycle whose stages are read; may be given again. Shipped ones are found by themselves",
+    ),
 ]
 
 
@@ -36,14 +44,16 @@ def add_to(app: typer.Typer) -> None:
 def lint(
     file: File,
     beside: With = None,
-    strict: Annotated[bool, typer.Option("--strict", help="exit 1 for warnings too")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="exit with 1 for warnings too")] = False,
     written: Written = Format.TEXT,
 ) -> None:
     """Tell what is wrong with a lifecycle file, and what is hardly meant.
 
     Errors: whatever would keep an engine from starting with it, and campaigns that wait for stages which it does not
-    have. Warnings: unreachable stages, dead ends, transitions that never win, circles, facts that nothing reads. Exits 1
-    for an error.
+    have. Warnings: stages that nobody can reach, dead ends, transitions that are never taken, circles, facts that nothing
+    reads.
+
+    Exit code: 0 without errors; 1 with errors, or with warnings under --strict, or when there is no such file.
     """
     report = linting.check(file, beside or [], load())
     if written is Format.JSON:
@@ -56,17 +66,30 @@ def lint(
 @lifecycle.command("simulate")
 def simulate(
     file: File,
-    events: Annotated[Path, typer.Option(help="a story: one event a line, as POST /v1/events takes it")],
+    events: Annotated[
+        Path, typer.Option(metavar="STORY", help="a file with one event a line, as POST /v1/events takes it")
+    ],
     until: Annotated[
-        str | None, typer.Option(help="let time go by until then: RFC 3339, or 90d after the last event")
+        str | None,
+        typer.Option(metavar="TIME", help="how long to watch: 2026-12-31T00:00:00Z, or 90d after the last event"),
     ] = None,
     beside: With = None,
-    currency: Annotated[str, typer.Option(help="ISO 4217: the one that money is counted in")] = "BRL",
+    currency: Annotated[
+        str | None,
+        typer.Option(metavar="CODE", help="ISO 4217: the one that money is counted in [JORNADA_DEFAULT_CURRENCY]"),
+    ] = None,
     written: Written = Format.TEXT,
 ) -> None:
-    """Let the customers of a story live through it, and show every decision. Needs no server and changes nothing."""
-    rules = rules_of(read_together([file, *(beside or [])]), currency)
-    story = read_story(events)
+    """Let the customers of a story live through it, and show every decision. Needs no server and changes nothing.
+
+    Each line needs a time. A customer's lines count in the order of the file: one from before an earlier line comes late.
+
+    Exit code: 0; 1 when the file or a line of the story is wrong: every one is told.
+    """
+    gathered = checked(gather([file, *(beside or [])]))
+    rules, story = rules_of(gathered.definitions, _currency(currency)), read_story(events)
+    for note in [*gathered.notes(), *unread_types(rules, story)]:
+        say_note(note)
     paths = simulation.paths(rules, story, simulation.end_of(story, until))
     if written is Format.JSON:
         typer.echo(json.dumps([path.as_json() for path in paths], ensure_ascii=False, indent=2))
@@ -78,3 +101,11 @@ def simulate(
 def schema() -> None:
     """The JSON Schema of lifecycle files, for editors that complete and check YAML."""
     typer.echo(json.dumps(json_schema(), ensure_ascii=False, indent=2))
+
+
+def _currency(code: str | None) -> str:
+    if code is None:
+        return load().default_currency
+    if code not in MINOR_UNIT_EXPONENT:
+        raise Permanent(f"--currency: {code!r} is no ISO 4217 code; write one such as BRL, USD or EUR")
+    return code

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
 from services.cli.console import console
 from services.cli.database import opened
-from services.cli.lifecycles.formats import Format, Written
+from services.cli.lifecycles.formats import Format, Written, in_words, readable
 from services.stage_engine.explaining import explanation
 from services.stage_engine.in_force import find_customer
 from services.stage_engine.store.customers import CustomerKey
@@ -22,6 +23,7 @@ from shared.contracts.times import now_ms
 from shared.errors import Permanent
 from shared.settings import load
 
+Json = dict[str, Any]
 _COLOURS = {"holds": "green", "fails": "red", "unknown": "yellow", "error": "bold red", "waits": "cyan"}
 
 
@@ -31,12 +33,17 @@ def add_to(app: typer.Typer) -> None:
 
 
 def explain(
-    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="as your events name them")],
+    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the id, as your events give it")],
     tenant: Annotated[str, typer.Option(help="whose customer")] = "demo",
     written: Written = Format.TEXT,
 ) -> None:
-    """Explain a customer: the stage in each lifecycle and how they came there, what each way out waits for, and what
-    would happen if nothing more were heard of them."""
+    """Explain a customer: where they are and why, and what would move them.
+
+    For each lifecycle: the stage and how they came there, each way out with every part of its condition, and what
+    happens if nothing more is heard of them. `--format json` writes what GET /v1/customers/{id}/explanation answers.
+
+    Exit code: 0; 1 for a customer who was never heard of.
+    """
     found = asyncio.run(_find(tenant, customer))
     if written is Format.JSON:
         typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
@@ -44,78 +51,96 @@ def explain(
         show(console(), found)
 
 
-async def _find(tenant: str, customer: str) -> dict[str, Any]:
+async def _find(tenant: str, customer: str) -> Json:
     async with opened(load()) as database:
-        known = await find_customer(database, Tenants(database), CustomerKey(tenant, customer))
+        known = await find_customer(database, Tenants(database), CustomerKey(tenant, customer), with_changes=True)
     if known is None:
-        raise Permanent(f"no event of a customer {customer!r} was ever applied for the tenant {tenant!r}")
+        advice = "--tenant says whose customers to look among"
+        raise Permanent(f"no event of a customer {customer!r} was ever applied for the tenant {tenant!r}; {advice}")
     return explanation(customer, known, now_ms())
 
 
-def show(out: Console, found: dict[str, Any]) -> None:
+def show(out: Console, found: Json) -> None:
     """The same, for people."""
-    out.rule(f"{found['customer_id']} at {found['at'][:19]}Z", align="left")
+    out.rule(f"{escape(found['customer_id'])} · {readable(found['at'])}", align="left")
     facts = Table("fact", "value", box=None, padding=(0, 2))
     for name, value in found["facts"].items():
-        facts.add_row(name, str(value))
+        facts.add_row(name, escape(readable(value)))
     out.print(facts)
     for name, part in found["lifecycles"].items():
         out.print(_lifecycle(name, part))
+    out.print(
+        "[dim]holds, fails: as things stand · waits: for an event, or for time · unknown: a fact has no value yet[/]"
+    )
 
 
-def _lifecycle(name: str, part: dict[str, Any]) -> Tree:
-    tree = Tree(f"[bold]{name}[/] version {part['version']}: [bold]{part['stage']}[/] since {part['since'][:19]}Z")
+def _lifecycle(name: str, part: Json) -> Tree:
+    again = f" (entered {part['entry']} times)" if part["entry"] > 1 else ""
+    tree = Tree(
+        f"[bold]{name}[/] version {part['version']}: [bold]{part['stage']}[/] since {readable(part['since'])}{again}"
+    )
     if last := part["last_change"]:
-        read = ", ".join(f"{fact} = {value}" for fact, value in last["facts"].items())
-        tree.add(
-            f"came from {last['from'] or 'nowhere'} by {last['transition'] or 'the first event'}: {_cause(last['cause'])}"
-            + (f" ({read})" if read else "")
-        )
-    for fact, value in part["facts"].items():
-        tree.add(f"[dim]facts.{fact} = {value}[/]")
+        tree.add(_came(last))
+    if part["facts"]:
+        tree.add(f"[dim]{escape(in_words(part['facts']))}[/]")
     for way in part["ways_out"]:
         _add_way(tree, way)
-    coming = part["by_time_alone"]
-    tree.add(
-        "time alone changes nothing"
-        if coming is None
-        else f"by time alone: → [bold]{coming['to']}[/] by {coming['transition']} at {coming['effective_at'][:19]}Z"
-        f", noticed by {coming['noticed_at'][:19]}Z"
-    )
+    if not part["ways_out"]:
+        tree.add("nothing leads out of this stage")
+    tree.add(_by_time(part["by_time_alone"]))
     return tree
 
 
-def _add_way(tree: Tree, way: dict[str, Any]) -> None:
-    on = f" on {', '.join(way['on'])}" if "on" in way else ""
+def _came(last: Json) -> str:
+    came = f"came from {last['from']} by {last['transition']}" if last["from"] else "began here"
+    read = f" ({in_words(last['facts'], 'was')})" if last["facts"] else ""
+    return escape(f"{came}: {_cause(last['cause'])}{read}")
+
+
+def _cause(cause: Json) -> str:
+    kind = cause["kind"]
+    if kind == "event":
+        return f"{cause['type']} {cause['id']} of {readable(cause['time'])}"
+    if kind == "timer":
+        return f"time, at {readable(cause['due_at'])}"
+    if kind == "published":
+        return f"version {cause['version']} was published"
+    return ", ".join([kind, *(f"{name} {readable(value)}" for name, value in cause.items() if name != "kind")])
+
+
+def _by_time(coming: Json | None) -> str:
+    if coming is None:
+        return "time alone moves them nowhere"
+    onward = f", and on to {coming['settles_in']}" if coming["settles_in"] != coming["to"] else ""
+    when = f"at {readable(coming['effective_at'])}, noticed by {readable(coming['noticed_at'])}"
+    return f"by time alone → [bold]{coming['to']}[/] by {coming['transition']}{onward} {when}"
+
+
+def _add_way(tree: Tree, way: Json) -> None:
+    on = f", on {' or '.join(way['on'])}" if "on" in way else ""
     branch = tree.add(f"{_mark(way['verdict'])} → {way['to']} by {way['transition']}{on}")
     if "when" in way:
         _add_part(branch, way["when"])
     if "after" in way:
         wait = way["after"]
-        length, due = wait["length"] or "unknown", (wait["due_at"] or "unknown")[:19]
-        branch.add(f"{_mark(wait['verdict'])} {length} after {wait['since']}: {due}")
+        since = "entering the stage" if wait["since"] == "entered" else wait["since"]
+        due = f", which is {readable(wait['due_at'])}" if wait["due_at"] else ""
+        branch.add(f"{_mark(wait['verdict'])} {readable(wait['length'])} after {since}{due}")
 
 
-def _add_part(tree: Tree, part: dict[str, Any]) -> None:
+def _add_part(tree: Tree, part: Json) -> None:
     for joined_by in ("all", "any"):
         if joined_by in part:
             branch = tree.add(f"{_mark(part['verdict'])} {joined_by} of")
             for each in part[joined_by]:
                 _add_part(branch, each)
             return
-    read = ", ".join(f"{name} is {'unknown' if value is None else value}" for name, value in part["reads"].items())
-    tree.add(f"{_mark(part['verdict'])} {_escaped(part['text'])}" + (f"  [dim]{read}[/]" if read else ""))
+    notes = [in_words(part["reads"])] if part["reads"] else []
+    notes += ["the event counts first"] if part.get("event_counts_first") else []
+    notes += [part["detail"]] if part["verdict"] == "error" else []
+    said = f"  [dim]{escape('; '.join(notes))}[/]" if notes else ""
+    tree.add(f"{_mark(part['verdict'])} {escape(' '.join(part['text'].split()))}{said}")
 
 
 def _mark(verdict: str) -> str:
     return f"[{_COLOURS[verdict]}]{verdict}[/]"
-
-
-def _cause(cause: dict[str, Any]) -> str:
-    if cause["kind"] == "event":
-        return f"{cause['type']} {cause['id']} of {cause['time'][:19]}Z"
-    return f"a timer of {cause['due_at'][:19]}Z" if cause["kind"] == "timer" else f"{cause}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")

@@ -30,25 +30,47 @@ def lint(definition: Definition) -> list[Problem]:
     return sorted(found, key=lambda each: (each.line, each.column))
 
 
+class _Ways:
+    """Which stages follow which."""
+
+    def __init__(self, transitions: Transitions) -> None:
+        self._steps: dict[str, set[str]] = {}
+        self._pure_steps: dict[str, set[str]] = {}
+        for part in transitions:
+            for source in part.from_:
+                self._steps.setdefault(source, set()).add(part.to)
+                if not part.on:
+                    self._pure_steps.setdefault(source, set()).add(part.to)
+        self._in_one_decision: dict[str, set[str]] = {}
+
+    def reached(self, start: str) -> set[str]:
+        """Stages to which transitions lead from one, by any number of steps."""
+        return _followed(self._steps, self._steps.get(start, ()))
+
+    def in_one_decision(self, start: str) -> set[str]:
+        """The same within one decision: whatever comes first, then transitions without `on`."""
+        found = self._in_one_decision.get(start)
+        if found is None:
+            found = self._in_one_decision[start] = _followed(self._pure_steps, self._steps.get(start, ()))
+        return found
+
+
+def _followed(steps: Mapping[str, set[str]], starts: Iterable[str]) -> set[str]:
+    reached, waiting = set(starts), list(starts)
+    while waiting:
+        news = steps.get(waiting.pop(), set()) - reached
+        reached |= news
+        waiting += news
+    return reached
+
+
 def _unreachable(document: Document, shape: LifecycleFile) -> Iterator[Problem]:
-    reached = {shape.start, *_reached(shape.transitions, {shape.start})}
+    reached = {shape.start, *_Ways(shape.transitions).reached(shape.start)}
     for key in shape.stages:
         if key not in reached:
             yield document.problem(
                 ("stages", key), f"nobody can reach `{key}`: no way leads there from `{shape.start}`"
             )
-
-
-def _reached(transitions: Transitions, starts: Iterable[str]) -> set[str]:
-    """Stages to which transitions lead from some, by any number of steps."""
-    reached: set[str] = set()
-    waiting = list(starts)
-    while waiting:
-        stage = waiting.pop()
-        news = {part.to for part in transitions if stage in part.from_} - reached
-        reached |= news
-        waiting += news
-    return reached
 
 
 def _dead_ends(document: Document, shape: LifecycleFile) -> Iterator[Problem]:
@@ -61,8 +83,11 @@ def _dead_ends(document: Document, shape: LifecycleFile) -> Iterator[Problem]:
 
 
 def _never_winning(document: Document, shape: LifecycleFile) -> Iterator[Problem]:
+    ways, earlier = _Ways(shape.transitions), dict[str, list[TransitionPart]]()
     for index, part in enumerate(shape.transitions):
-        winners = [_winner(shape.transitions, index, source) for source in part.from_]
+        winners = [_winner(ways, earlier.setdefault(source, []), part, source) for source in part.from_]
+        for source in part.from_:
+            earlier[source].append(part)
         if None in winners:
             continue
         names = ", ".join(sorted({f"`{winner}`" for winner in winners}))
@@ -71,11 +96,10 @@ def _never_winning(document: Document, shape: LifecycleFile) -> Iterator[Problem
         yield document.problem(path, f"`{part.id}` is never taken: {names}, earlier in the file, {says}")
 
 
-def _winner(transitions: Transitions, index: int, source: str) -> str | None:
+def _winner(ways: _Ways, earlier: Transitions, part: TransitionPart, source: str) -> str | None:
     """The earlier transition out of a stage that is taken whenever this one could be; None when there is none."""
-    part = transitions[index]
-    for other in transitions[:index]:
-        if source in other.from_ and _covers(other, part) and not _may_be_passed_over(transitions, other, part, source):
+    for other in earlier:
+        if _covers(other, part) and not _may_be_passed_over(ways, other, part, source):
             return other.id
     return None
 
@@ -98,14 +122,13 @@ def _is_over(other: TransitionPart, part: TransitionPart) -> bool:
     return other.after == part.after
 
 
-def _may_be_passed_over(transitions: Transitions, other: TransitionPart, part: TransitionPart, source: str) -> bool:
+def _may_be_passed_over(ways: _Ways, other: TransitionPart, part: TransitionPart, source: str) -> bool:
     """Whether a decision may come through the target of `other` before it is at `source`: no stage is visited twice in
-    one decision, so the next transition in the file gets its chance. One with `on` is always a decision's first."""
-    if part.on or other.to == part.to:
+    one decision, so `other` is not taken then, and is not looked at again when `part` alone is woken later. One with
+    `on` is always a decision's first; and of two that say the same and lead to the same both are passed over."""
+    if part.on or (other.to == part.to and _covers(part, other)):
         return False
-    first = {each.to for each in transitions if other.to in each.from_}
-    pure = [each for each in transitions if not each.on]
-    return source in first | _reached(pure, first)
+    return source in ways.in_one_decision(other.to)
 
 
 def _loops(document: Document, shape: LifecycleFile) -> Iterator[Problem]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from decimal import InvalidOperation
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -34,6 +34,8 @@ _SPECIAL_FIELD = "time"
 _BY_PYTHON_TYPE = {int: FactType.INT, float: FactType.NUMBER, MONEY: FactType.MONEY, str: FactType.TEXT}
 _NUMBERS = (FactType.INT, FactType.NUMBER, FactType.MONEY)
 _LONGEST_TEXT = 200
+_LARGEST = (1 << 53) - 1
+"""Larger numbers are passed over: JSON does not carry them exactly, and their sums would leave what a double can hold."""
 _STARTS_AT_ZERO = ("count", "sum", "distinct")
 
 
@@ -161,11 +163,12 @@ def _reader(part: FactPart, value: FactType, currency: str) -> Reader:
 
 
 def _int(value: Any) -> FactValue | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 53 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST else None
 
 
 def _number(value: Any) -> FactValue | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
+    return float(value) if usable else None
 
 
 def _text(value: Any) -> FactValue | None:
@@ -178,7 +181,10 @@ def _money(event: Event, field: str, currency: str) -> FactValue | None:
     if amount is None or event.data.get("currency", currency) != currency:
         return None
     try:
-        return to_minor(amount, currency)
+        # A margin may be negative, which no price is.
+        exact = Decimal(str(amount))
+        minor = to_minor(abs(exact), currency)
+        return -minor if exact < 0 else minor
     except (ValueError, TypeError, InvalidOperation):
         return None
 

@@ -23,6 +23,7 @@ from tests.integration.stage_engine.observing import until_handled
 from tests.integration.stage_engine.stack import Stack
 
 HAPPENED = now_ms() - 60_000
+CARE_STAGES = "escalated, overdue, reopened, complaint_open, answered, no_complaint, resolved"
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ async def test_customers_are_listed_with_counts_per_stage(api: Api) -> None:
     [
         ("lifecycle=ecomerce", "lifecycle", "customer_care, ecommerce", "ecommerce"),
         ("lifecycle=%00", "lifecycle", "customer_care, ecommerce", None),
-        ("lifecycle=customer_care&stage=lead", "stage", "overdue, complaint_open, no_complaint, resolved", None),
+        ("lifecycle=customer_care&stage=lead", "stage", CARE_STAGES, None),
         ("stage=repeat_costumer", "stage", "prospect, lead, churned, at_risk", "repeat_customer"),
         ("stage=", "stage", "prospect, lead, churned", None),
     ],
@@ -145,8 +146,13 @@ async def test_a_long_list_comes_in_pages_that_neither_skip_nor_repeat(api: Api)
 async def test_one_customer_has_stage_since_and_facts(api: Api) -> None:
     ana = await api.get("/v1/customers/ana")
     assert ana["lifecycles"] == {
-        "customer_care": {"stage": "no_complaint", "since": to_text(HAPPENED), "entry": 1},
-        "ecommerce": {"stage": "first_time_customer", "since": to_text(HAPPENED), "entry": 1},
+        "customer_care": {
+            "stage": "no_complaint",
+            "since": to_text(HAPPENED),
+            "entry": 1,
+            "facts": {"reopened_90d": 0},
+        },
+        "ecommerce": {"stage": "first_time_customer", "since": to_text(HAPPENED), "entry": 1, "facts": {}},
     }
     assert (ana["customer_id"], ana["revision"], ana["currency"]) == ("ana", 2, "BRL")
     assert ana["facts"]["orders"] == 1
@@ -181,7 +187,7 @@ async def test_a_tenant_sees_its_own_customers_only(api: Api) -> None:
     ana = await api.get("/v1/customers/ana", api.other)
     assert (ana["lifecycles"]["ecommerce"]["stage"], ana["currency"]) == ("lead", "JPY")
     changes = await api.get("/v1/customers/ana/stage-changes", api.other)
-    assert [each["to"] for each in changes["stage_changes"]] == ["no_complaint", "prospect", "lead"]
+    assert [each["to"] for each in changes["stage_changes"]] == ["prospect", "lead", "no_complaint"]
     await api.get("/v1/customers/lead-1", api.other, status=404)
 
 

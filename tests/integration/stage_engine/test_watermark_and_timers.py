@@ -12,8 +12,7 @@ import pytest
 from deploy.servers import KafkaServer
 from services.stage_engine import batch
 from services.stage_engine import engine as engine_module
-from services.stage_engine.deciding import Decided, RulesOf, decide_ticks
-from services.stage_engine.domain.state import CustomerState
+from services.stage_engine.deciding import Decided, RulesOf, States, decide_ticks
 from services.stage_engine.store import tables
 from services.stage_engine.store.customers import CustomerKey
 from shared.contracts.stage_changed import TimerCause
@@ -167,11 +166,9 @@ async def test_thousands_of_timers_all_fire_in_batches_of_the_stated_size(
 ) -> None:
     sizes: list[int] = []
 
-    def counted(
-        customers: Iterable[CustomerKey], until_ms: int, loaded: Mapping[CustomerKey, CustomerState], rules_of: RulesOf
-    ) -> Decided:
+    def counted(customers: Iterable[CustomerKey], until_ms: int, states: States, rules_of: RulesOf) -> Decided:
         sizes.append(len(list(customers)))
-        return decide_ticks(customers, until_ms, loaded, rules_of)
+        return decide_ticks(customers, until_ms, states, rules_of)
 
     monkeypatch.setattr(batch, "decide_ticks", counted)
     names = [f"c{number}" for number in range(2_000)]

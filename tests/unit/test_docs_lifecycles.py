@@ -1,0 +1,72 @@
+"""The page of each shipped lifecycle says what its file says: the picture, and every stage, fact and event by name.
+
+`python -m tests.unit.test_docs_lifecycles` puts the pictures as they should be into the pages.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from services.stage_engine.definitions.definition import SHIPPED, Definition, load_definition
+from services.stage_engine.definitions.diagram import mermaid
+from shared.contracts.events import PAYLOADS
+
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "docs" / "lifecycles"
+NAMES = sorted(file.stem for file in SHIPPED.glob("*.yaml"))
+PICTURE = re.compile(r"(?<=^```mermaid\n).*?(?=\n```$)", re.MULTILINE | re.DOTALL)
+IN_BACKTICKS = re.compile(r"`([^`\n]+)`")
+
+
+def definition_of(name: str) -> Definition:
+    return load_definition(SHIPPED / f"{name}.yaml")
+
+
+def page_of(name: str) -> str:
+    return (PAGES / f"{name}.md").read_text(encoding="utf-8")
+
+
+def named_in(definition: Definition) -> set[str]:
+    """All that a page must name."""
+    shape = definition.shape
+    by_edges = {each for part in shape.transitions for each in part.on or ()}
+    by_facts = {each for fact in shape.facts.values() for each in fact.event_types}
+    return {*shape.stages, *shape.facts, *by_edges, *by_facts}
+
+
+def test_each_lifecycle_has_a_page_and_each_page_a_lifecycle() -> None:
+    assert sorted(page.stem for page in PAGES.glob("*.md")) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_picture_is_that_of_the_file(name: str) -> None:
+    advice = "out of date; run python -m tests.unit.test_docs_lifecycles"
+    assert PICTURE.findall(page_of(name)) == [mermaid(definition_of(name))], advice
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stages_facts_and_events_are_named(name: str) -> None:
+    assert named_in(definition_of(name)) - set(IN_BACKTICKS.findall(page_of(name))) == set()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_event_types_of_its_own_are_said_to_be_custom(name: str) -> None:
+    shape = definition_of(name).shape
+    types = {each for part in shape.transitions for each in part.on or ()}
+    types |= {each for fact in shape.facts.values() for each in fact.event_types}
+    assert bool(types - PAYLOADS.keys()) == ("custom type" in page_of(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_list_of_lifecycles_leads_to_its_page(name: str) -> None:
+    listed = (ROOT / "docs" / "lifecycles.md").read_text(encoding="utf-8")
+    assert f"[{name}](lifecycles/{name}.md)" in listed
+
+
+if __name__ == "__main__":
+    for each in NAMES:
+        drawn = mermaid(definition_of(each))
+        (PAGES / f"{each}.md").write_text(PICTURE.sub(lambda _, said=drawn: said, page_of(each)), encoding="utf-8")  # type: ignore[misc]
