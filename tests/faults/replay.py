@@ -10,7 +10,7 @@ from services.stage_engine.definitions.definition import load_definition, shippe
 from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
 from services.stage_engine.domain.decision import Applied
 from services.stage_engine.domain.event import Event, Origin, Tick
-from services.stage_engine.domain.lifecycle import Rules
+from services.stage_engine.domain.lifecycle import Rules, in_order
 from services.stage_engine.domain.publishing import publish_change
 from services.stage_engine.domain.state import CustomerState
 from services.stage_engine.store.customers import CustomerKey
@@ -52,7 +52,7 @@ class Replayed:
 def rules_of(names: Iterable[str]) -> Rules:
     """The rules that the engines ran by: first versions, lifecycles by name."""
     definitions = [load_definition(shipped_or_path(name)) for name in names]
-    return Rules(tuple(each.compile(1, CURRENCY) for each in sorted(definitions, key=lambda one: one.name)), CURRENCY)
+    return Rules(in_order([each.compile(1, CURRENCY) for each in definitions]), CURRENCY)
 
 
 def replay_history(rules: Rules, past: Iterable[Past], until_ms: int) -> Replayed:

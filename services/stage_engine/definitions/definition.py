@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path as FilePath
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -17,7 +18,7 @@ from services.stage_engine.definitions.expressions import ConditionError, Scope
 from services.stage_engine.definitions.file_model import FactPart, FollowPart, LifecycleFile, StagePart, TransitionPart
 from services.stage_engine.definitions.own_facts import compile_facts, fact_types
 from services.stage_engine.definitions.own_facts import problems as fact_problems
-from services.stage_engine.definitions.yaml_source import DefinitionError, Document, Path, Problem
+from services.stage_engine.definitions.yaml_source import MAX_PROBLEMS, DefinitionError, Document, Path, Problem
 from services.stage_engine.domain.facts import BUILT_IN, FactType
 from services.stage_engine.domain.lifecycle import Lifecycle, Stage, Transition, Wait
 from shared.errors import Permanent
@@ -86,8 +87,9 @@ def parse_definition(file: str, text: str) -> Definition:
     try:
         shape = LifecycleFile.model_validate(document.value)
     except ValidationError as error:
-        raise DefinitionError([_shape_problem(document, dict(each)) for each in error.errors()]) from None
-    if problems := list(_problems(document, shape)):
+        first = error.errors(include_url=False)[: MAX_PROBLEMS + 1]
+        raise DefinitionError([_shape_problem(document, dict(each)) for each in first]) from None
+    if problems := list(islice(_problems(document, shape), MAX_PROBLEMS + 1)):
         raise DefinitionError(problems)
     return Definition(shape.lifecycle, text, file, shape)
 
@@ -103,6 +105,10 @@ def _shape_problem(document: Document, error: dict[str, object]) -> Problem:
     if error["type"] == "extra_forbidden":
         known = [field.alias or name for name, field in (_model_at(path)).model_fields.items()]
         message = f"unknown key `{path[-1]}`; known are {', '.join(known)}"
+    elif error["input"] is None:
+        message = "there is a key without a value; give it one, or leave the key out"
+    elif error["type"] in ("model_type", "dict_type"):
+        message = "this must be a mapping, such as {order: 10}"
     elif error["type"] == "missing":
         message = f"`{path[-1]}` is missing"
     return document.problem(path, message)

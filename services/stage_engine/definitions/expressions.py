@@ -173,9 +173,12 @@ class StageNamed:
 
 def stages_named(source: str) -> list[StageNamed]:
     """The stages of other lifecycles that an expression compares with, so that a misspelt one can be told."""
-    found = []
+    found, code = [], blank_strings(source)
     for match in _STAGE_LITERAL.finditer(source):
-        lifecycle = match["left"] or match["right"] or match["member"]
+        side = "left" if match["left"] else "right" if match["right"] else "member"
+        if code[match.start(side)].isspace():
+            continue  # inside a text
+        lifecycle = match[side]
         group = "a" if match["left"] else "b" if match["right"] else "list"
         for literal in _LITERAL.finditer(match[group]):
             found.append(StageNamed(lifecycle, literal[0][1:-1], match.start(group) + literal.start()))

@@ -63,7 +63,9 @@ class _Part(BaseModel):
 
 
 def _days(value: Any) -> Any:
-    return parse_days(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} has no unit; a window counts local days, such as 90d or 4w")
+    return parse_days(value)
 
 
 EventTypes = Annotated[
@@ -75,7 +77,7 @@ Days = Annotated[
     WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,4}[dw]$", "description": "local days", "examples": ["90d"]}),
 ]
 Field_ = Annotated[str, StringConstraints(pattern=r"^[a-z][A-Za-z0-9_]{0,63}$")]
-Expression = Annotated[str, StringConstraints(min_length=1)]
+Expression = Annotated[str, StringConstraints(min_length=1, max_length=4_096)]
 AGGREGATIONS = ("count", "average_gap", "sum", "min", "max", "average", "first", "last", "distinct")
 """The first two name event types; the others name a field, whose events `of` names."""
 
@@ -169,7 +171,9 @@ class TransitionPart(_Part):
     """An edge; what is given of `on`, `when`, `after` must hold together."""
 
     id: Key
-    from_: Annotated[list[Key], BeforeValidator(_listed), Field(alias="from", min_length=1), _one_or_more(_STAGE_KEY)]
+    from_: Annotated[
+        list[Key], BeforeValidator(_listed), Field(alias="from", min_length=1, max_length=200), _one_or_more(_STAGE_KEY)
+    ]
     to: Key
     on: EventTypes | None = None
     when: Annotated[str, StringConstraints(min_length=1)] | None = None
@@ -195,6 +199,8 @@ class LifecycleFile(_Part):
     @classmethod
     def _known_zone(cls, value: str) -> str:
         try:
+            if value in ("localtime", "posixrules", "Factory") or value.startswith(("posix/", "right/")):
+                raise KeyError(value)  # of this machine, of no place, or with leap seconds
             ZoneInfo(value)
         except (KeyError, ValueError, OSError):
             raise ValueError(f"{value!r} is no IANA time zone; write one such as America/Sao_Paulo") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from services.stage_engine.definitions.definition import Definition
@@ -44,13 +45,14 @@ def _problems(definition: Definition, all_of_them: Sequence[Definition]) -> Iter
 
 
 def _offset(source: str, name: str) -> int:
-    return max(blank_strings(source).find(f"stages.{name}"), 0)
+    found = re.search(rf"(?<![\w.])stages\s*\.\s*{re.escape(name)}\b", blank_strings(source))
+    return found.start() if found else 0
 
 
 def _circles(definitions: Sequence[Definition]) -> Iterator[Problem]:
     try:
         in_order([each.compile(1, "BRL") for each in definitions])
     except Entangled as error:
-        first = definitions[0]
+        first = next(each for each in definitions if each.name in error.names)
         path: Path = ("lifecycle",)
         yield Document(first.file, first.body).problem(path, str(error))

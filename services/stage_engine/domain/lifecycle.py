@@ -155,6 +155,10 @@ class Rules:
 class Entangled(ValueError):
     """Lifecycles that read each other's stages in a circle."""
 
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = sorted(names)
+        super().__init__(f"lifecycles read each other's stages in a circle: {', '.join(self.names)}")
+
 
 def in_order(lifecycles: Iterable[Lifecycle]) -> tuple[Lifecycle, ...]:
     """The order in which lifecycles run: one that reads another's stage after it, otherwise by name.
@@ -166,6 +170,14 @@ def in_order(lifecycles: Iterable[Lifecycle]) -> tuple[Lifecycle, ...]:
     while waiting:
         free = sorted(name for name, each in waiting.items() if not each.reads_stages & waiting.keys())
         if not free:
-            raise Entangled(f"lifecycles read each other's stages in a circle: {', '.join(sorted(waiting))}")
+            raise Entangled(_circle(waiting))
         ordered.append(waiting.pop(free[0]))
     return tuple(ordered)
+
+
+def _circle(waiting: Mapping[str, Lifecycle]) -> set[str]:
+    """Of lifecycles that wait for each other those that are waited for, not those that only wait."""
+    circle = set(waiting)
+    while loose := {name for name in circle if not any(name in waiting[other].reads_stages for other in circle)}:
+        circle -= loose
+    return circle

@@ -79,7 +79,7 @@ def test_a_long_finding_stays_on_its_line(run: Run) -> None:
     long = "a_rather_long_name_" * 3
     text = GOOD.replace("start: a", f"start: {long}").replace(" a: ", f" {long}: ").replace("from: a", f"from: {long}")
     said = run(
-        "lifecycle", "lint", write(text.replace("transitions:", "  c: {order: 30, end: true}\ntransitions:"))
+        "lifecycle", "lint", write(text.replace("transitions:", f"  {long}c: {{order: 30, end: true}}\ntransitions:"))
     ).stdout
     assert len(said.splitlines()) == 2
     assert len(said.splitlines()[0]) > 140
