@@ -89,7 +89,9 @@ def _wait(standing: Standing, edge: Transition) -> Json:
     length = edge.after.length_ms(standing.facts)
     due = due_ms(edge, standing.current.entered_ms, standing.facts)
     over = due is not None and due <= standing.at_ms
+    follows = {"follows": f"facts.{edge.after.fact}"} if edge.after.fact else {}
     return {
+        **follows,
         "since": f"facts.{edge.since}" if edge.since else "entered",
         "length": None if length is None else duration_text(length),
         "due_at": None if due is None else to_text(due),
@@ -120,7 +122,7 @@ def _leaf(standing: Standing, edge: Transition, condition: Condition) -> Json:
         return _of_event(standing, edge, condition.source)
     finding = condition.evaluate(standing.facts, {})
     leaf: Json = {"text": condition.source, "verdict": finding.verdict.value}
-    leaf |= {"detail": finding.detail} if finding.detail else {}
+    leaf |= {"detail": finding.detail} if finding.verdict is Verdict.ERROR else {}
     leaf |= {"reads": _reads(standing, names)}
     return {**leaf, "event_counts_first": True} if _may_be_moved(standing, edge, condition.reads) else leaf
 

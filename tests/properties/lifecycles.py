@@ -195,7 +195,7 @@ def wait(draw: st.DrawFn, around: Around) -> int | Follow:
     """How long an edge waits."""
     if not around.gaps or draw(st.integers(0, 3)) == 0:
         return draw(_WAITS)
-    shortest, longest = draw(st.sampled_from((None, 10))), draw(st.sampled_from((None, 10, 1440)))
+    shortest, longest = draw(st.sampled_from((None, 10, 700))), draw(st.sampled_from((None, 700, 1440)))
     return Follow(
         draw(st.sampled_from(around.gaps)),
         draw(st.sampled_from((0.5, 1.0, 2.0))),

@@ -110,7 +110,7 @@ def _ends(latest: int) -> st.SearchStrategy[set[int]]:
 LIVES = ANCHORS.flatmap(lambda anchor: st.tuples(lifecycle_sets(anchor[0]), histories(anchor[1])))
 
 
-@settings(max_examples=450)
+@settings(max_examples=320)
 @given(LIVES)
 def test_every_stage_change_is_the_one_that_the_rules_read_literally_give(
     life: tuple[list[Plan], list[Record]],

@@ -13,6 +13,8 @@ from services.cli.lifecycles import linting, publishing, simulation
 from services.cli.lifecycles.files import checked, gather, rules_of
 from services.cli.lifecycles.formats import Format, Written, say_note
 from services.cli.lifecycles.stories import read_story, unread_types
+from services.stage_engine.definitions.definition import load_definition, shipped_or_path
+from services.stage_engine.definitions.diagram import mermaid, terminal
 from services.stage_engine.definitions.schema import json_schema
 from shared.contracts.money import MINOR_UNIT_EXPONENT
 from shared.errors import Permanent
@@ -63,6 +65,19 @@ def lint(
     raise typer.Exit(1 if report.errors or (strict and report.warnings) else 0)
 
 
+@lifecycle.command("diagram")
+def diagram(
+    file: File,
+    as_mermaid: Annotated[bool, typer.Option("--mermaid", help="Mermaid text, for a page or a repository")] = False,
+) -> None:
+    """Draw a lifecycle: its stages in order and what leads from one to another."""
+    definition = load_definition(shipped_or_path(file))
+    if as_mermaid:
+        typer.echo(mermaid(definition))
+    else:
+        console().print(terminal(definition))
+
+
 @lifecycle.command("simulate")
 def simulate(
     file: File,
@@ -95,6 +110,19 @@ def simulate(
         typer.echo(json.dumps([path.as_json() for path in paths], ensure_ascii=False, indent=2))
     else:
         simulation.show(console(), paths)
+
+
+@lifecycle.command("diagram")
+def diagram(
+    file: File,
+    as_mermaid: Annotated[bool, typer.Option("--mermaid", help="Mermaid text, for a page or a repository")] = False,
+) -> None:
+    """Draw a lifecycle: its stages in order and what leads from one to another."""
+    definition = load_definition(shipped_or_path(file))
+    if as_mermaid:
+        typer.echo(mermaid(definition))
+    else:
+        console().print(terminal(definition), markup=False, soft_wrap=True)
 
 
 @lifecycle.command("schema")

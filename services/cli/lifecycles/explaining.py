@@ -122,10 +122,17 @@ def _add_way(tree: Tree, way: Json) -> None:
     if "when" in way:
         _add_part(branch, way["when"])
     if "after" in way:
-        wait = way["after"]
-        since = "entering the stage" if wait["since"] == "entered" else wait["since"]
-        due = f", which is {readable(wait['due_at'])}" if wait["due_at"] else ""
-        branch.add(f"{_mark(wait['verdict'])} {readable(wait['length'])} after {since}{due}")
+        branch.add(f"{_mark(way['after']['verdict'])} {_wait(way['after'])}")
+
+
+def _wait(wait: Json) -> str:
+    since = "entering the stage" if wait["since"] == "entered" else wait["since"]
+    if wait["length"] is None:
+        return f"as long as {wait['follows']} says after {since}; {wait['follows']} is unknown"
+    length = f"{readable(wait['length'])} after {since}"
+    if wait["due_at"] is None:
+        return f"{length}, which is unknown"
+    return f"{'since' if wait['verdict'] == 'holds' else 'until'} {readable(wait['due_at'])}: {length}"
 
 
 def _add_part(tree: Tree, part: Json) -> None:

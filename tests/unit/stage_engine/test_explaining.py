@@ -218,11 +218,11 @@ WAITS: dict[str, tuple[str, list[Step], int, str, dict[str, Any]]] = {
     ),
     "as long as a fact says": (
         "after: {fact: g, times: 2}", [GIFT, live(60, "gift")], 70, "waits",
-        {"since": "entered", "length": "PT2H", "due_at": to_text(120 * MINUTE_MS), "verdict": "waits"},
+        {"follows": "facts.g", "since": "entered", "length": "PT2H", "due_at": to_text(120 * MINUTE_MS), "verdict": "waits"},
     ),
     "as long as a fact without a value": (
         "after: {fact: g, times: 2}", [GIFT], 70, "unknown",
-        {"since": "entered", "length": None, "due_at": None, "verdict": "unknown"},
+        {"follows": "facts.g", "since": "entered", "length": None, "due_at": None, "verdict": "unknown"},
     ),
 }  # fmt: skip
 
