@@ -112,19 +112,6 @@ def simulate(
         simulation.show(console(), paths)
 
 
-@lifecycle.command("diagram")
-def diagram(
-    file: File,
-    as_mermaid: Annotated[bool, typer.Option("--mermaid", help="Mermaid text, for a page or a repository")] = False,
-) -> None:
-    """Draw a lifecycle: its stages in order and what leads from one to another."""
-    definition = load_definition(shipped_or_path(file))
-    if as_mermaid:
-        typer.echo(mermaid(definition))
-    else:
-        console().print(terminal(definition), markup=False, soft_wrap=True)
-
-
 @lifecycle.command("schema")
 def schema() -> None:
     """The JSON Schema of lifecycle files, for editors that complete and check YAML."""

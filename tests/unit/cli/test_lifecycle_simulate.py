@@ -78,7 +78,7 @@ def moves(customer: dict[str, Any]) -> list[str]:
 def test_programs_get_every_step_as_the_api_would_tell_it(run: Run) -> None:
     story(event("g1", "gift", "2026-01-01"), event("o1", "purchase", "2026-01-02"))
     (ana,) = told(run("--format", "json", "--until", "40d"))
-    assert [list(step)[0] for step in ana["steps"]] == ["event", "event", "time_goes_by_until"]
+    assert [next(iter(step)) for step in ana["steps"]] == ["event", "event", "time_goes_by_until"]
     assert ana["steps"][1] == {
         "event": {"id": "o1", "type": "purchase", "time": "2026-01-02T10:00:00.000Z"},
         "refused": None,
