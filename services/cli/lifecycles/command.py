@@ -75,7 +75,7 @@ def diagram(
     if as_mermaid:
         typer.echo(mermaid(definition))
     else:
-        console().print(terminal(definition))
+        console().print(terminal(definition), markup=False, soft_wrap=True)
 
 
 @lifecycle.command("simulate")

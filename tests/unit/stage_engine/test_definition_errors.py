@@ -57,6 +57,12 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
     "no events": (file("f: {count: «[]}"), ["at least 1"]),
     "a type of event in capitals": (file("f: {count: «Purchase}"), ["pattern"]),
     "a label in another language": (file("f: {count: purchase, label: {fr: «Achats}}"), ["pt-BR"]),
+    # What YAML also knows
+    "a merge": (file(edge="{«<<: {id: x}, from: a, to: b, on: signup}"), ["merging is not allowed", "write it out"]),
+    "a tag": (file("f: «!!omap [count: purchase]"), ["tags are not allowed", "must be quoted"]),
+    "a list as a key": (file("f: {«[a, b]: purchase}"), ["a key must be one word"]),
+    "a number as a key": (file("«5: {count: purchase}"), ["a key must be a word, not 5"]),
+    "blocks in blocks": ("\n".join(" " * n + "a:" for n in range(50)) + f"\n{' ' * 50}«a: b\n", ["more than 50 deep"]),
     # Zones
     "the machine's own zone": (file().replace("start: a", "start: a\ntime_zone: «localtime"), ["localtime", "America/Sao_Paulo"]),
     "a zone that counts leap seconds": (file().replace("start: a", "start: a\ntime_zone: «right/UTC"), ["right/UTC", "IANA"]),
