@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from services.cli.main import app
 from services.stage_engine.definitions.definition import parse_definition
 from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
-from services.stage_engine.domain.decision import Applied
+from services.stage_engine.domain.decision import Applied, StageChange
 from services.stage_engine.domain.event import Event, Origin
 from services.stage_engine.domain.lifecycle import Rules
 from services.stage_engine.domain.publishing import publish_change
@@ -72,7 +72,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 async def _live(url: str) -> None:
     """What an engine leaves behind of the customer."""
     definition = parse_definition("club.yaml", CLUB)
-    rules, state, changes = Rules((definition.compile(1, "BRL"),), "BRL"), NEW_CUSTOMER, []
+    rules, state = Rules((definition.compile(1, "BRL"),), "BRL"), NEW_CUSTOMER
+    changes: list[StageChange] = []
     for event in events():
         decision = advance(rules, state, event)
         assert isinstance(decision, Applied)
