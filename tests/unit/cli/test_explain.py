@@ -54,7 +54,7 @@ def events() -> list[Event]:
         return Event.taken(Origin("shop", CUSTOMER, identity, type_), NOW, NOW, backfill=False, data=data)
 
     visit = event("v1", "engagement", channel="ad[/x]")
-    return [visit, event("o[1]", "purchase", order_id="1", amount="10.00", currency="BRL")]
+    return [visit, event("o[b]", "purchase", order_id="1", amount="10.00", currency="BRL")]
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_people_get_a_tree_in_words(run: Run) -> None:
     tree = said[next(number for number, line in enumerate(said) if line.startswith("club")) :]
     assert tree[:-1] == [
         f"club version 1: member since {day['now']}",
-        f"├── came from guest by joined: purchase o[1] of {day['now']} (orders was 1)",
+        f"├── came from guest by joined: purchase o[b] of {day['now']} (orders was 1)",
         "├── channel is ad[/x]",
         "├── waits → gold by spends, on purchase or purchase_refunded",
         "│ └── fails all of",

@@ -136,6 +136,12 @@ def test_a_shipped_lifecycle_whose_stages_are_read_is_taken_and_named(run: Run) 
     )
 
 
+def test_lifecycles_that_a_shipped_one_reads_are_taken_too(run: Run) -> None:
+    care = write(READS.replace("ecommerce == 'loyal'", "customer_care == 'overdue'"))
+    notes = json.loads(run("lifecycle", "lint", care, "--format", "json").stdout)["notes"]
+    assert [note.split("`")[1] for note in notes] == ["customer_care", "ecommerce"]
+
+
 def test_a_stage_that_the_shipped_one_does_not_have_is_an_error(run: Run) -> None:
     result = run("lifecycle", "lint", write(READS.replace("'loyal'", "'loyl'")))
     assert result.exit_code == 1

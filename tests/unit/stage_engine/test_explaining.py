@@ -70,6 +70,10 @@ WHEN: dict[str, tuple[str, list[Step], str, str]] = {
     "money in major units": (
         'when: "facts.revenue >= 50.0"', [purchase(0, amount="12.50")], "fails", "fails <facts.revenue >= 50.0> [revenue=12.50]",
     ),
+    "what every event moves is judged as it stands where none is awaited": (
+        'when: "facts.last_seen > facts.first_seen"', [VISIT], "fails",
+        f"fails <facts.last_seen > facts.first_seen> [first_seen={to_text(0)}, last_seen={to_text(0)}]",
+    ),
     # Joined
     "all, one fails": (
         'when: "facts.nps > 8 && facts.orders > 0"', [VISIT], "fails",

@@ -46,6 +46,7 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
     "an empty label": ("{en: Orders}", "{en: ''}", "$.facts.orders_90d.label.en"),
     "lateness without a unit": ("lateness: 10m", "lateness: 10", "$.lateness"),
     "a key without a value": ("start: a", "start:", "$.start"),
+    "a key that may be left out, without a value": ("to: b, on: signup}", "to: b, on: }", "$.transitions[0].on"),
     "a stage without an order": ("{order: 20, side: true}", "{side: true}", "$.stages.b"),
     "an order in quotes": ("{order: 20,", "{order: '20',", "$.stages.b.order"),
     "an order below zero": ("{order: 20,", "{order: -1,", "$.stages.b.order"),
