@@ -18,6 +18,7 @@ import structlog
 from services.stage_engine.catching_up import catch_up
 from services.stage_engine.deciding import Decided, States, decide_events, decide_ticks
 from services.stage_engine.domain.state import CustomerState
+from services.stage_engine.looking_back import look_back, suspects, waiting
 from services.stage_engine.phases import Phases
 from services.stage_engine.reading import Unreadable, read, traceparent_of
 from services.stage_engine.rulebook import RuleBook
@@ -155,6 +156,8 @@ class Batches:
             phases.end(Phase.HISTORY)
             loaded = await customers.load(transaction, due)
             states = await self._states(transaction, claim, at, loaded)
+            anew = waiting(states.current(), until_ms, self.settle_ms)
+            states = replace(states, lives=await look_back(transaction, anew))
             phases.end(Phase.LOAD)
             after = replace(at, watermark_ms=max(at.watermark_ms, until_ms))
             decided = decide_ticks(due, until_ms, states, self.rulebook.rules_of(after.versions))
@@ -186,6 +189,7 @@ class Batches:
                 # Nobody can be behind where nothing was ever published.
                 mine = _of(part, loaded) if part.at.activation else loaded
                 part.states = await self._states(transaction, part.claim, part.at, mine)
+                await self._look_back(transaction, part)
             phases.end(Phase.LOAD)
             outcomes = {part.claim: self._decide(part, loaded) for part in parts if part.ahead}
             phases.end(Phase.DECIDE)
@@ -229,10 +233,17 @@ class Batches:
     ) -> States:
         """What a partition's share is decided from; customers who have not met a publication do so first."""
         if not at.activation:
-            return States(loaded)
+            return States(loaded, settle_ms=self.settle_ms)
         await self.rulebook.meet({key.tenant for key in loaded})
         caught = await catch_up(transaction, self.rulebook, (claim.partition, at), loaded, self.settle_ms)
-        return States(loaded, caught, at.activation)
+        return States(loaded, caught, at.activation, self.settle_ms)
+
+    async def _look_back(self, transaction: Transaction, part: Part) -> None:
+        """Read what is needed of the lives of those who are decided anew."""
+        found = suspects(part.states.current(), part.fresh, self.settle_ms)
+        if found.due or found.aside:
+            lives = await look_back(transaction, found.due, found.aside, part.at.activation)
+            part.states = replace(part.states, lives=lives)
 
     async def _sort(self, transaction: Transaction, parts: Sequence[Part], refusal: str | None) -> None:
         """Tell events from what can't be read, and new ones from duplicates."""

@@ -8,34 +8,26 @@ so it makes no difference when it is done.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from msgspec.structs import replace
 
 from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
-from services.stage_engine.domain.decision import Applied
-from services.stage_engine.domain.event import Activation, Event, Origin, Tick
+from services.stage_engine.domain.decision import Applied, BehindClock
+from services.stage_engine.domain.event import Activation, Event, Lived, Tick
+from services.stage_engine.domain.lifecycle import Rules
 from services.stage_engine.domain.own_facts import OwnFacts, Tallies
-from services.stage_engine.domain.state import CustomerState
+from services.stage_engine.domain.recomputing import NotLivable, decide_anew, is_due, live_again, marked, set_aside
+from services.stage_engine.domain.state import CustomerState, Recomputed
+from services.stage_engine.looking_back import look_back
 from services.stage_engine.rulebook import RuleBook
-from services.stage_engine.store import activations, history
+from services.stage_engine.store import activations
 from services.stage_engine.store.activations import Stored
 from services.stage_engine.store.customers import CustomerKey
-from services.stage_engine.store.history import Past
 from services.stage_engine.store.progress import Progress
-from shared.contracts.cloudevent import BACKFILL, decode
 from shared.db.port import Transaction
-from shared.errors import Permanent
-
-
-@dataclass(frozen=True, slots=True)
-class Lived:
-    """An event of a customer's history with its place in the log."""
-
-    offset: int
-    event: Event
 
 
 async def catch_up(
@@ -53,9 +45,10 @@ async def catch_up(
     stored = await activations.of_partition(transaction, number, min(state.activation for state in behind.values()))
     for each in stored:
         await rulebook.learn(transaction, each.versions)
-    past = await histories(transaction, list(behind)) if _needs_history(rulebook, stored) else {}
+    needed = behind.keys() if _needs_history(rulebook, stored) else {key for key in behind if behind[key].behind}
+    lives = await look_back(transaction, needed)
     return {
-        key: meet_all(rulebook, key.tenant, state, stored, past.get(key, ()), settle_ms)
+        key: meet_all(rulebook, key.tenant, state, stored, lives.lived.get(key, ()), settle_ms, lives.bases.get(key))
         for key, state in behind.items()
     }
 
@@ -67,11 +60,17 @@ def meet_all(
     stored: Sequence[Stored],
     past: Sequence[Lived],
     settle_ms: int,
+    base: CustomerState | None = None,
 ) -> list[Applied]:
-    """One customer's way through the activations that they have not met; `stored` begins with the one met last."""
+    """One customer's way through the activations that they have not met; `stored` begins with the one met last. Who is to
+    be decided anew, from `base` on, is so before new rules come: an import counts by the rules under which it came."""
     found: list[Applied] = []
     for before, activation in pairwise(stored):
         if activation.number > state.activation:
+            if state.behind:
+                rules = rulebook.rules_of(before.versions)(tenant)
+                found.append(decide_anew(rules, state, base or NEW_CUSTOMER, past, activation.offset))
+                state = found[-1].state
             lived = [each.event for each in past if each.offset < activation.offset]
             for applied in meet(rulebook, tenant, state, (before, activation), lived, settle_ms):
                 state = applied.state
@@ -122,26 +121,70 @@ def replay(
     lived: Sequence[Lived],
     stored: Sequence[Stored],
     settle_ms: int,
+    recomputed: Recomputed | None = None,
 ) -> list[Applied]:
-    """A customer's history lived again, each event under the rules that held at its offset, `stored` being all
-    activations of the partition. Raises Permanent for an event that can't be applied again."""
-    found: list[Applied] = []
-    if state is NEW_CUSTOMER and lived:
-        began = [each.number for each in stored if each.offset <= lived[0].offset]
-        state = replace(state, activation=max(began, default=0))
-    versions = {each.number: each for each in stored}
-    for place, each in enumerate(lived):
-        reached = [activation for activation in stored if activation.offset <= each.offset]
-        for applied in meet_all(rulebook, tenant, state, reached, lived[:place], settle_ms):
-            state = applied.state
-            found.append(applied)
-        decision = advance(rulebook.rules_of(versions[state.activation].versions)(tenant), state, each.event)
+    """A customer's history lived again as it was lived: in the order of the log, each event under the rules that held at
+    its offset, `stored` being all activations of the partition. `state` is where the history begins. With `recomputed`
+    what came before the last time that the customer was decided anew is lived once and in the order of arrival, instead of
+    as it was lived then. Raises NotLivable for an event that can't be applied again."""
+    again = _Again(rulebook, tenant, stored, settle_ms, state, lived)
+    if recomputed is not None and state.recomputed != recomputed:
+        again.jump(recomputed)
+    elif state is NEW_CUSTOMER and lived:
+        first = min(each.offset for each in lived)
+        began = [each.number for each in stored if each.offset <= first]
+        again.state = replace(state, activation=max(began, default=0))
+    for each in sorted(lived, key=lambda each: each.offset):
+        if again.state.recomputed is None or each.offset >= again.state.recomputed.below:
+            again.live(each)
+    return again.found
+
+
+@dataclass(slots=True)
+class _Again:
+    """One customer's life on its way through a replay."""
+
+    rulebook: RuleBook
+    tenant: str
+    stored: Sequence[Stored]
+    settle_ms: int
+    base: CustomerState
+    lived: Sequence[Lived]
+    state: CustomerState = field(init=False)
+    found: list[Applied] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.state = self.base
+
+    def jump(self, recomputed: Recomputed) -> None:
+        """To where the customer was decided anew."""
+        events = [each.event for each in self.lived if each.offset < recomputed.below]
+        base = replace(self.base, activation=recomputed.activation)
+        self._keep(Applied(marked(live_again(self._rules(recomputed.activation), base, events), recomputed)))
+
+    def live(self, each: Lived) -> None:
+        """An event at its place in the log."""
+        reached = [activation for activation in self.stored if activation.offset <= each.offset]
+        for applied in meet_all(self.rulebook, self.tenant, self.state, reached, self.lived, self.settle_ms, self.base):
+            self._keep(applied)
+        rules = self._rules(self.state.activation)
+        if is_due(self.state, each.event.logged_ms, self.settle_ms):
+            self._keep(decide_anew(rules, self.state, self.base, self.lived, each.offset))
+        decision = advance(rules, self.state, each.event)
+        if isinstance(decision, BehindClock):
+            decision = Applied(set_aside(self.state, each.event))
         if not isinstance(decision, Applied):
             customer = each.event.customer_id
-            raise Permanent(f"event {each.event.id!r} of {customer!r} was applied once and can't be again: {decision}")
-        state = decision.state
-        found.append(decision)
-    return found
+            raise NotLivable(f"event {each.event.id!r} of {customer!r} was applied once and can't be again: {decision}")
+        self._keep(decision)
+
+    def _keep(self, applied: Applied) -> None:
+        self.state = applied.state
+        self.found.append(applied)
+
+    def _rules(self, activation: int) -> Rules:
+        versions = next(each.versions for each in self.stored if each.number == activation)
+        return self.rulebook.rules_of(versions)(self.tenant)
 
 
 def tallies_of(own: OwnFacts, lived: Sequence[Event], at_ms: int) -> Tallies:
@@ -167,19 +210,3 @@ def facts_differ(rulebook: RuleBook, before: Stored, after: Stored) -> bool:
 
 def _needs_history(rulebook: RuleBook, stored: Sequence[Stored]) -> bool:
     return any(facts_differ(rulebook, before, after) for before, after in pairwise(stored))
-
-
-async def histories(transaction: Transaction, keys: Collection[CustomerKey]) -> dict[CustomerKey, list[Lived]]:
-    """The kept events of some customers, each customer's in the order in which they were applied."""
-    found: dict[CustomerKey, list[Lived]] = {}
-    for past in await history.of_customers(transaction, list(keys)):
-        found.setdefault(past.customer, []).append(Lived(past.offset, event_of(past)))
-    return found
-
-
-def event_of(past: Past) -> Event:
-    """A stored event as it was applied."""
-    envelope = decode(past.body)
-    origin = Origin(past.customer.tenant, past.customer.customer_id, envelope.id, envelope.type)
-    backfill = envelope.mode == BACKFILL
-    return Event.taken(origin, envelope.time_ms, past.logged_ms, backfill=backfill, data=envelope.data)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 from msgspec.structs import replace
 
 from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
+from services.stage_engine.domain.by_hand import Moved
 from services.stage_engine.domain.decision import (
     Applied,
     BehindClock,
@@ -18,17 +19,18 @@ from services.stage_engine.domain.decision import (
     Unapplicable,
 )
 from services.stage_engine.domain.event import Event, Tick
-from services.stage_engine.domain.lifecycle import Rules
+from services.stage_engine.domain.lifecycle import Rules, RulesOf
 from services.stage_engine.domain.publishing import SNAPSHOT_EVENTS
+from services.stage_engine.domain.recomputing import decide_anew, is_due, set_aside
 from services.stage_engine.domain.state import CustomerState
+from services.stage_engine.looking_back import PastLives
 from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.history import Entry
 from shared.contracts.dead_letters import DeadLetterReason
 from shared.contracts.times import to_text
 
-RulesOf = Callable[[str], Rules]
-"""The rules that hold for a tenant."""
-
+_END = 1 << 62
+"""An offset that no record reaches."""
 _log = structlog.get_logger(__name__)
 
 
@@ -59,9 +61,14 @@ class Decided:
     changes: list[Change] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     errors: list[tuple[CustomerKey, EvaluationError]] = field(default_factory=list)
+    moved: list[tuple[CustomerKey, Moved]] = field(default_factory=list)
 
     def keep(self, customer: CustomerKey, applied: Applied, traceparent: str | None) -> None:
         """Take over the outcome of one `advance`."""
+        if applied.moved is not None:
+            self.moved.append((customer, applied.moved))
+        if not applied.state.revision:
+            return  # a move of somebody who was never heard of: there is nobody to keep
         self.states[customer] = applied.state
         if applied.changes:
             self.updated[customer] = traceparent
@@ -78,11 +85,19 @@ class States:
     loaded: Mapping[CustomerKey, CustomerState]
     catching_up: Mapping[CustomerKey, Sequence[Applied]] = field(default_factory=dict)
     activation: int = 0
+    settle_ms: int = 0
+    lives: PastLives = field(default_factory=PastLives)
 
     @property
     def newcomer(self) -> CustomerState:
         """The state of a customer who was never heard of."""
         return replace(NEW_CUSTOMER, activation=self.activation) if self.activation else NEW_CUSTOMER
+
+    def current(self) -> Mapping[CustomerKey, CustomerState]:
+        """The states with what publications have brought about."""
+        if not self.catching_up:
+            return self.loaded
+        return {**self.loaded, **{key: steps[-1].state for key, steps in self.catching_up.items() if steps}}
 
     def caught_up(self) -> Decided:
         """Decisions that publications have brought about."""
@@ -100,32 +115,80 @@ def decide_events(
     rules_of: RulesOf,
 ) -> Decided:
     """Apply events in log order; `traces` maps offsets to trace parents."""
-    decided = states.caught_up()
+    deciding = _Deciding(states, rules_of, states.caught_up())
     for entry in entries:
-        event = entry.event
-        customer = CustomerKey(event.tenant, event.customer_id)
-        state = decided.states.get(customer) or states.loaded.get(customer) or states.newcomer
-        decision = _advance(rules_of(event.tenant), state, event)
-        if isinstance(decision, Applied):
-            trace = traces.get(entry.offset)
-            decided.keep(customer, decision, trace)
-            if event.type in SNAPSHOT_EVENTS:
-                decided.updated[customer] = trace
-        else:
-            decided.refusals.append(_refusal(entry, decision))
-    return decided
+        deciding.take(entry, traces.get(entry.offset))
+    return deciding.decided
 
 
 def decide_ticks(customers: Iterable[CustomerKey], until_ms: int, states: States, rules_of: RulesOf) -> Decided:
     """Let ripe wake-ups of these customers go off."""
-    decided = states.caught_up()
+    deciding = _Deciding(states, rules_of, states.caught_up())
     for customer in customers:
         if customer in states.loaded:
-            state = decided.states.get(customer) or states.loaded[customer]
-            decision = advance(rules_of(customer.tenant), state, Tick(*customer, until_ms))
-            assert isinstance(decision, Applied)
-            decided.keep(customer, decision, None)
-    return decided
+            deciding.tick(customer, until_ms)
+    return deciding.decided
+
+
+@dataclass(frozen=True, slots=True)
+class _Deciding:
+    """A batch on its way: what it started from, and what it has come to."""
+
+    states: States
+    rules_of: RulesOf
+    decided: Decided
+
+    def take(self, entry: Entry, traceparent: str | None) -> None:
+        """One event: applied, set aside until its customer is decided anew, or refused."""
+        event, decided = entry.event, self.decided
+        customer = CustomerKey(event.tenant, event.customer_id)
+        state = self._ready(customer, event.logged_ms, entry.offset)
+        decision = _advance(self.rules_of(event.tenant), state, event)
+        if isinstance(decision, Applied):
+            decided.keep(customer, decision, traceparent)
+            if event.type in SNAPSHOT_EVENTS:
+                decided.updated[customer] = traceparent
+        elif isinstance(decision, BehindClock) and self._is_open(customer, event):
+            decided.states[customer] = set_aside(state, event)
+        else:
+            decided.refusals.append(self._refusal(entry, decision))
+
+    def tick(self, customer: CustomerKey, until_ms: int) -> None:
+        """Time went by until `until_ms`."""
+        state = self._ready(customer, until_ms, _END)
+        try:
+            decision = advance(self.rules_of(customer.tenant), state, Tick(*customer, until_ms))
+        except Exception:  # the loop's edge: the customer's timers rest until the next event; the others go on
+            _log.exception("a timer could not go off", tenant=customer.tenant, customer_id=customer.customer_id)
+            return
+        assert isinstance(decision, Applied)
+        self.decided.keep(customer, decision, None)
+
+    def _ready(self, customer: CustomerKey, logged_ms: int, offset: int) -> CustomerState:
+        """The customer's state before what the log took at a time; decided anew if that has become due."""
+        state = self.decided.states.get(customer) or self.states.loaded.get(customer) or self.states.newcomer
+        if not is_due(state, logged_ms, self.states.settle_ms):
+            return state
+        base, lived = self.states.lives.life(customer)
+        refused = {each.entry.offset for each in self.decided.refusals}
+        applied = [each for each in lived if each.offset not in refused]
+        anew = decide_anew(self.rules_of(customer.tenant), state, base, applied, offset)
+        self.decided.keep(customer, anew, None)
+        self.decided.updated[customer] = None
+        return anew.state
+
+    def _is_open(self, customer: CustomerKey, event: Event) -> bool:
+        closed = self.states.lives.closed.get(customer)
+        return closed is None or event.arrival_ms >= closed.before_ms
+
+    def _refusal(self, entry: Entry, decision: BehindClock | Unapplicable) -> Refusal:
+        if isinstance(decision, Unapplicable):
+            return Refusal(entry, DeadLetterReason.UNAPPLICABLE, decision.detail)
+        event = entry.event
+        why = self.states.lives.closed[CustomerKey(event.tenant, event.customer_id)].why
+        until = to_text(decision.decided_until_ms)
+        detail = f"backfill of {to_text(event.time_ms)} is behind what was decided until {until}, and {why}"
+        return Refusal(entry, DeadLetterReason.BEHIND_CLOCK, detail)
 
 
 def _advance(rules: Rules, state: CustomerState, event: Event) -> Decision:
@@ -134,11 +197,3 @@ def _advance(rules: Rules, state: CustomerState, event: Event) -> Decision:
     except Exception as error:  # the loop's edge: whatever one record does to us, the others must go on
         _log.exception("an event could not be applied", tenant=event.tenant, event_id=event.id)
         return Unapplicable(f"{type(error).__name__} while applying it: {error}")
-
-
-def _refusal(entry: Entry, decision: BehindClock | Unapplicable) -> Refusal:
-    if isinstance(decision, Unapplicable):
-        return Refusal(entry, DeadLetterReason.UNAPPLICABLE, decision.detail)
-    until = to_text(decision.decided_until_ms)
-    detail = f"backfill of {to_text(entry.event.time_ms)} is behind the customer's clock: decided until {until}"
-    return Refusal(entry, DeadLetterReason.BEHIND_CLOCK, detail)

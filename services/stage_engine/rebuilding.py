@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import msgspec
 
-from services.stage_engine.catching_up import Lived, event_of, meet_all, replay
+from services.stage_engine.catching_up import meet_all, replay
 from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
 from services.stage_engine.domain.decision import Applied
-from services.stage_engine.domain.event import Tick
-from services.stage_engine.domain.state import CustomerState, decode_state
+from services.stage_engine.domain.event import Lived, Tick
+from services.stage_engine.domain.state import CustomerState
+from services.stage_engine.looking_back import histories
 from services.stage_engine.rulebook import RuleBook
-from services.stage_engine.store import activations, history, listings, progress, tables
+from services.stage_engine.store import activations, bases, listings, progress
 from services.stage_engine.store.activations import Stored
 from services.stage_engine.store.customers import CustomerKey
 from shared.db.port import Database, Transaction
@@ -45,6 +45,16 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Life:
+    """What a customer is lived again from: where kept history begins, its events, and the partition's activations."""
+
+    customer: CustomerKey
+    base: CustomerState
+    lived: Sequence[Lived]
+    steps: Sequence[Stored]
+
+
+@dataclass(frozen=True, slots=True)
 class Rebuild:
     """Compares the customers of one database."""
 
@@ -68,14 +78,8 @@ class Rebuild:
     async def _compare(self, transaction: Transaction, stored: Sequence[listings.StoredState]) -> Page:
         keys = [each.customer for each in stored]
         await self.rulebook.meet({key.tenant for key in keys})
-        past = await history.of_customers(transaction, keys)
-        lived = {
-            customer: [Lived(each.offset, event_of(each)) for each in group]
-            for customer, group in groupby(past, key=lambda each: each.customer)
-        }
-        columns = ("tenant", "customer_id", "state")
-        found = await transaction.select_many(tables.bases, columns[:2], [tuple(key) for key in keys], columns)
-        bases = {CustomerKey(tenant, customer): decode_state(state) for tenant, customer, state in found}
+        lived = await histories(transaction, keys)
+        begun = await bases.load(transaction, keys)
         differences = []
         for partition in sorted({each.partition for each in stored}):
             steps = await activations.of_partition(transaction, partition, 0)
@@ -83,40 +87,38 @@ class Rebuild:
                 await self.rulebook.learn(transaction, step.versions)
             watermark = await progress.watermark_ms(transaction, partition)
             for each in (one for one in stored if one.partition == partition):
-                base = bases.get(each.customer, NEW_CUSTOMER)
-                again = self._again(each.customer, base, lived.get(each.customer, []), steps)
-                events = lived.get(each.customer, [])
-                sides = [self._until(each.customer, side, steps, events, watermark) for side in (each.state, again)]
+                life = Life(each.customer, begun.get(each.customer, NEW_CUSTOMER), lived.get(each.customer, []), steps)
+                sides = [self._until(life, side, watermark) for side in (each.state, self._again(life, each.state))]
                 if sides[0] != sides[1]:
                     differences.append(Difference(each.customer, _fields(*sides)))
-        return Page(len(stored), len(past), differences)
+        return Page(len(stored), sum(map(len, lived.values())), differences)
 
-    def _again(
-        self, customer: CustomerKey, base: CustomerState, lived: Sequence[Lived], steps: Sequence[Stored]
-    ) -> CustomerState:
+    def _again(self, life: Life, stored: CustomerState) -> CustomerState:
+        tenant = life.customer.tenant
         try:
-            found = replay(self.rulebook, customer.tenant, base, lived, steps, self.settle_ms)
+            found = replay(self.rulebook, tenant, life.base, life.lived, life.steps, self.settle_ms, stored.recomputed)
         except Permanent:
             # It can't be lived again as it is kept: that is a difference in everything.
             return NEW_CUSTOMER
-        return found[-1].state if found else base
+        again = found[-1].state if found else life.base
+        # Who was decided anew has lived on until what had been decided before.
+        return self._ticked(life, again, stored.decided_until_ms) if stored.recomputed and not again.behind else again
 
-    def _until(
-        self,
-        customer: CustomerKey,
-        state: CustomerState,
-        steps: Sequence[Stored],
-        lived: Sequence[Lived],
-        watermark_ms: int,
-    ) -> CustomerState:
+    def _until(self, life: Life, state: CustomerState, watermark_ms: int) -> CustomerState:
         """The state with everything published met, and time gone by until the watermark."""
-        reached = [step for step in steps if step.number >= state.activation]
-        for applied in meet_all(self.rulebook, customer.tenant, state, reached, lived, self.settle_ms):
-            state = applied.state
-        if state.imported_until_ms + self.settle_ms > watermark_ms or not steps:
+        reached = [step for step in life.steps if step.number >= state.activation]
+        met = meet_all(self.rulebook, life.customer.tenant, state, reached, life.lived, self.settle_ms, life.base)
+        state = met[-1].state if met else state
+        if state.behind or state.imported_until_ms + self.settle_ms > watermark_ms:
             return state
-        versions = next(step.versions for step in steps if step.number == state.activation)
-        ticked = advance(self.rulebook.rules_of(versions)(customer.tenant), state, Tick(*customer, watermark_ms))
+        return self._ticked(life, state, watermark_ms)
+
+    def _ticked(self, life: Life, state: CustomerState, until_ms: int) -> CustomerState:
+        versions = next((step.versions for step in life.steps if step.number == state.activation), None)
+        if versions is None:
+            return state
+        rules = self.rulebook.rules_of(versions)(life.customer.tenant)
+        ticked = advance(rules, state, Tick(*life.customer, until_ms))
         assert isinstance(ticked, Applied)
         return ticked.state
 

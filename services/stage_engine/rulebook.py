@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from services.stage_engine.deciding import RulesOf
 from services.stage_engine.definitions.definition import Definition, parse_definition
-from services.stage_engine.domain.lifecycle import Rules, in_order
+from services.stage_engine.domain.lifecycle import Rules, RulesOf, in_order
 from services.stage_engine.store import lifecycles
 from services.stage_engine.store.progress import Versions
 from shared.auth.tenants import Tenants, UnknownTenant
@@ -32,6 +31,10 @@ class RuleBook:
     def active(self, at_partition: Versions) -> Versions:
         """The versions that a partition runs: its own, and the active ones of lifecycles that are new to it."""
         return {name: at_partition.get(name, version) for name, version in self.newest.items()}
+
+    def take(self, definition: Definition, version: int) -> None:
+        """Learn a definition that is not stored, as this version of its lifecycle."""
+        self._definitions[definition.name, version] = definition
 
     async def learn(self, transaction: Transaction, wanted: Versions) -> None:
         """Read definitions that are not known yet. Raises Permanent for one that is not stored."""

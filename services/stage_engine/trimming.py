@@ -7,19 +7,23 @@ trimmed event is forgotten with it: a sender who repeats an id after that long i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 import structlog
+from msgspec.structs import replace
 
-from services.stage_engine.catching_up import Lived, event_of, replay
+from services.stage_engine.catching_up import replay
 from services.stage_engine.domain.advance import NEW_CUSTOMER
-from services.stage_engine.domain.state import CustomerState, decode_state, encode_state
+from services.stage_engine.domain.event import Lived
+from services.stage_engine.domain.recomputing import live_again
+from services.stage_engine.domain.state import CustomerState, Recomputed
+from services.stage_engine.looking_back import event_of
 from services.stage_engine.ownership import Workshop
 from services.stage_engine.partition import PartitionWorker
 from services.stage_engine.rulebook import RuleBook
-from services.stage_engine.store import activations, history, progress, tables
+from services.stage_engine.store import activations, bases, customers, history, progress
 from services.stage_engine.store.activations import Stored
 from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.history import Past
@@ -62,9 +66,12 @@ async def trim_step(workshop: Workshop, claim: Claim, horizon_ms: int) -> bool:
         stored = await activations.of_partition(transaction, claim.partition, 0)
         for each in stored:
             await rulebook.learn(transaction, each.versions)
-        await _rebase(transaction, past, Replaying(rulebook, stored, workshop.batches.settle_ms))
-        await history.forget(transaction, past)
-    return True
+        known = await customers.load(transaction, {each.customer for each in past})
+        # Who is about to be decided anew keeps what that takes.
+        free = [each for each in past if each.customer not in known or not known[each.customer].behind]
+        await _rebase(transaction, free, known, Replaying(rulebook, stored, workshop.batches.settle_ms))
+        await history.forget(transaction, free)
+    return bool(free)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +82,32 @@ class Replaying:
     activations: Sequence[Stored]
     settle_ms: int
 
-    def fold(self, customer: CustomerKey, state: CustomerState, past: Sequence[Past]) -> CustomerState:
-        """Live stored events again, in the order of (arrival, position), over a state."""
+    def fold(
+        self, customer: CustomerKey, state: CustomerState, past: Sequence[Past], recomputed: Recomputed | None
+    ) -> CustomerState:
+        """Live stored events again over a state, as the customer's own state came about."""
         lived = [Lived(each.offset, event_of(each)) for each in past]
-        steps = replay(self.rulebook, customer.tenant, state, lived, self.activations, self.settle_ms)
+        if recomputed is not None and all(each.offset < recomputed.below for each in lived):
+            # The beginning of what was decided anew together: it is counted when all of it is here.
+            versions = next(each.versions for each in self.activations if each.number == recomputed.activation)
+            rules = self.rulebook.rules_of(versions)(customer.tenant)
+            began = replace(state, activation=recomputed.activation)
+            return live_again(rules, began, [each.event for each in lived])
+        steps = replay(self.rulebook, customer.tenant, state, lived, self.activations, self.settle_ms, recomputed)
         return steps[-1].state if steps else state
 
 
-async def _rebase(transaction: Transaction, past: Sequence[Past], replaying: Replaying) -> None:
-    key = ("tenant", "customer_id")
-    customers = {each.customer for each in past}
-    stored = await transaction.select_many(tables.bases, key, list(customers), (*key, "state"))
-    bases = {CustomerKey(tenant, customer): decode_state(state) for tenant, customer, state in stored}
-    rows = []
+async def _rebase(
+    transaction: Transaction,
+    past: Sequence[Past],
+    known: Mapping[CustomerKey, CustomerState],
+    replaying: Replaying,
+) -> None:
+    begun = await bases.load(transaction, {each.customer for each in past})
+    folded = {}
     for customer, grouped in groupby(past, key=lambda each: each.customer):
         events = list(grouped)
-        state = replaying.fold(customer, bases.get(customer, NEW_CUSTOMER), events)
-        rows.append((*customer, events[-1].arrival_ms, encode_state(state)))
-    await transaction.upsert(tables.bases, (*key, "horizon_ms", "state"), rows)
+        base = begun.get(customer, NEW_CUSTOMER)
+        recomputed = known[customer].recomputed if customer in known else None
+        folded[customer] = events[-1].arrival_ms, replaying.fold(customer, base, events, recomputed)
+    await bases.save(transaction, folded)

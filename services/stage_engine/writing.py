@@ -6,12 +6,12 @@ import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from services.stage_engine.deciding import Decided, Refusal, RulesOf
-from services.stage_engine.domain.lifecycle import Rules
+from services.stage_engine.deciding import Decided, Refusal
+from services.stage_engine.domain.lifecycle import Rules, RulesOf
 from services.stage_engine.domain.publishing import publish_change, publish_customer
 from services.stage_engine.domain.state import CustomerState
 from services.stage_engine.reading import Unreadable
-from services.stage_engine.store import customers, dead_letters, history, outbox, progress
+from services.stage_engine.store import customers, dead_letters, history, moves, outbox, progress
 from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.dead_letters import DeadLetter
 from services.stage_engine.store.history import Entry
@@ -87,6 +87,7 @@ def _writes(claim: Claim, outcome: Outcome) -> tuple[Sequence[Write], Written]:
         *customers.timers_writes(partition, ripe),
         customers.stage_changes_write(kept),
         customers.errors_write(decided.errors),
+        moves.add(decided.moved),
         dead_letters.add(outcome.letters),
         outbox.add(partition, before, outgoing),
         progress.save(claim, after),
@@ -218,13 +219,16 @@ def _changed_timers(outcome: Outcome) -> dict[CustomerKey, int | None]:
 
 def ripe_ms(rules: Rules, state: CustomerState, settle_ms: int) -> int | None:
     """When a customer's first wake-up may go off without an event: due time plus lateness, and not while an import of
-    this customer is still coming in (until `settle_ms` after its last record, in log time)."""
+    this customer is still coming in (until `settle_ms` after its last record, in log time). Then it is also that a
+    customer is decided anew whose import reached behind what had been decided."""
     first: int | None = None
     for lifecycle in rules.lifecycles:
         current = state.lifecycles.get(lifecycle.name)
         if current is not None and current.wake_ms is not None:
             ripe = current.wake_ms + lifecycle.lateness_ms
             first = ripe if first is None or ripe < first else first
+    if state.behind:
+        return state.imported_until_ms + settle_ms
     if first is None or not state.imported_until_ms:
         return first
     return max(first, state.imported_until_ms + settle_ms)

@@ -30,10 +30,11 @@ class TimerCause(msgspec.Struct, frozen=True, tag_field="kind", tag="timer"):
 
 
 class ManualCause(msgspec.Struct, frozen=True, tag_field="kind", tag="manual"):
-    """A person moved the customer."""
+    """A person moved the customer; `move_id` is what the API answered."""
 
     by: str
     reason: str
+    move_id: str
 
 
 class PublishedCause(msgspec.Struct, frozen=True, tag_field="kind", tag="published"):
@@ -43,7 +44,14 @@ class PublishedCause(msgspec.Struct, frozen=True, tag_field="kind", tag="publish
     version: int
 
 
-Cause = EventCause | TimerCause | ManualCause | PublishedCause
+class RecomputedCause(msgspec.Struct, frozen=True, tag_field="kind", tag="recomputed"):
+    """An import reached behind what had been decided, so history was lived again; the log had all of it by
+    `imported_until`. What was published before stays: this change leads from there to where history puts the customer."""
+
+    imported_until: str
+
+
+Cause = EventCause | TimerCause | ManualCause | PublishedCause | RecomputedCause
 
 
 class StageSnapshot(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Query
 
 from services.stage_engine.api.known import check_stage, find_lifecycle
+from services.stage_engine.default_lifecycle import default_of
 from services.stage_engine.domain.publishing import shown_facts
 from services.stage_engine.explaining import Explaining, explanation
 from services.stage_engine.in_force import Known, find_customer
@@ -18,32 +19,35 @@ from shared.auth.dependency import require
 from shared.auth.scopes import Caller, Scope
 from shared.auth.tenants import Tenants
 from shared.contracts.times import now_ms, to_text
-from shared.db.port import Database
 from shared.http.paths import Segment
 from shared.http.problems import NOT_FOUND, Problem
+from shared.service import Resources
 
 Reader = Annotated[Caller, Depends(require(Scope.CUSTOMERS_READ))]
 Limit = Annotated[int, Query(ge=1, le=500, description="customers or changes on a page")]
+Lifecycle = Annotated[str | None, Query(description="the tenant's default where none is named")]
 After = Annotated[str, Query(pattern=r"^[^\x00]*$", description="`next` of the page before")]
 
 
-def customers_router(database: Database) -> APIRouter:
+def customers_router(resources: Resources) -> APIRouter:
     """The routes. All need the scope customers:read and see the caller's tenant only."""
+    database = resources.database
     router = APIRouter(prefix="/v1/customers", tags=["customers"])
     tenants = Tenants(database)
 
     @router.get("", summary="Customers of a lifecycle or stage, with counts per stage")
     async def list_customers(
-        caller: Reader, lifecycle: str = "ecommerce", stage: str | None = None, after: After = "", limit: Limit = 100
+        caller: Reader, lifecycle: Lifecycle = None, stage: str | None = None, after: After = "", limit: Limit = 100
     ) -> dict[str, Any]:
         async with database.reading() as transaction:
-            chosen = find_lifecycle(await lifecycles.newest(transaction), lifecycle)
-            counts = await listings.counts(transaction, caller.tenant, lifecycle)
+            name = lifecycle or (await default_of(transaction, caller.tenant, resources.settings)).lifecycle
+            chosen = find_lifecycle(await lifecycles.newest(transaction), name)
+            counts = await listings.counts(transaction, caller.tenant, name)
             if stage is not None:
                 check_stage(chosen, stage, counts)
-            page = await listings.placed(transaction, Listing(caller.tenant, lifecycle, stage, after, limit))
+            page = await listings.placed(transaction, Listing(caller.tenant, name, stage, after, limit))
         last = page[-1].customer_id if len(page) == limit else None
-        return {"lifecycle": lifecycle, "counts": counts, "customers": [_placed(each) for each in page], "next": last}
+        return {"lifecycle": name, "counts": counts, "customers": [_placed(each) for each in page], "next": last}
 
     @router.get("/{customer_id}", summary="One customer: stage in each lifecycle, since when, and facts")
     async def get_customer(caller: Reader, customer_id: Segment) -> dict[str, Any]:

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec.structs import replace
 
+from services.stage_engine.domain.by_hand import MANUAL_MOVE, ManualMove, Moved, read_move, refusal
 from services.stage_engine.domain.decision import (
     Applied,
     BehindClock,
     ByActivation,
     ByEvent,
+    ByHand,
     ByTimer,
     CausedBy,
     Decision,
@@ -55,6 +57,8 @@ def advance(rules: Rules, state: CustomerState, occurrence: Event | Tick | Activ
     if occurrence.backfill and occurrence.arrival_ms < state.decided_until_ms:
         return BehindClock(state.decided_until_ms)
     advanced.wake_ripe(occurrence.arrival_ms)
+    if occurrence.type == MANUAL_MOVE:
+        return advanced.move_by_hand(occurrence)
     ledger = Ledger(dict(advanced.state.facts), dict(advanced.state.notes), rules.currency)
     try:
         apply_event(ledger, occurrence)
@@ -147,7 +151,7 @@ class _Advance:
             facts=ledger.facts,
             notes=ledger.notes,
             decided_until_ms=max(event.arrival_ms, self.state.decided_until_ms),
-            imported_until_ms=event.logged_ms if event.backfill else self.state.imported_until_ms,
+            imported_until_ms=imported_until_ms(self.state, event),
         )
         self._decide(moves, draft, _Why(ByEvent(event), event.backfill))
 
@@ -174,6 +178,29 @@ class _Advance:
             name = f"facts.{each.fact}"
             walk.errors.append(EvaluationError(lifecycle.name, name, each.expression, each.detail, {}, at))
         return Move(walk, current, tallies, late=event.time_ms < clock)
+
+    def move_by_hand(self, event: Event) -> Decision:
+        """Put the customer where a person says, and walk on from there. Nothing that the customer did: no fact changes."""
+        try:
+            wanted = read_move(event)
+        except ValueError as error:
+            return Unapplicable(f"the payload of {event.type} can't be used: {error}")
+        lifecycle = next((each for each in self.rules.lifecycles if each.name == wanted.lifecycle), None)
+        current = self.state.lifecycles.get(wanted.lifecycle)
+        why_not = refusal(wanted, lifecycle, current)
+        moved = Moved(event.id, wanted, event.logged_ms, refusal=why_not)
+        if why_not is None and lifecycle is not None and current is not None:
+            moved = replace(moved, sequence=self.state.sequence + 1)
+            self._put(lifecycle, current, wanted, event)
+        return replace(self.result(), moved=moved)
+
+    def _put(self, lifecycle: Lifecycle, current: LifecycleState, wanted: ManualMove, event: Event) -> None:
+        at = max(event.time_ms, current.clock_ms)
+        facts = self._facts(lifecycle, self.state.facts, current.tallies, at)
+        walk = walk_from(lifecycle, wanted.to, current, Situation(at, at, facts))
+        move = Move(walk, current, current.tallies, late=event.time_ms < current.clock_ms, jumped_to=wanted.to)
+        draft = replace(self.state, decided_until_ms=max(event.arrival_ms, self.state.decided_until_ms))
+        self._decide(self._with_dependents(move, at), draft, _Why(ByHand(wanted, event.id), event.backfill))
 
     def activate(self, activation: Activation) -> None:
         """Go by a new version of a lifecycle: every pure edge out of the customer's stage is looked at, and those of
@@ -280,6 +307,11 @@ class _Advance:
             facts=facts_read(hop.transition, walk.situation.facts) if hop.transition else {},
             after=self.state,
         )
+
+
+def imported_until_ms(state: CustomerState, event: Event) -> int:
+    """The log's time of the last imported event. When an import is lived again in order, that is not the last to come."""
+    return max(event.logged_ms, state.imported_until_ms) if event.backfill else state.imported_until_ms
 
 
 def _changed(before: Mapping[str, FactValue], after: Mapping[str, FactValue]) -> frozenset[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from services.stage_engine.domain.by_hand import ManualMove, Moved
 from services.stage_engine.domain.event import Activation, Event
 from services.stage_engine.domain.lifecycle import Lifecycle, Transition
 from services.stage_engine.domain.state import CustomerState, FactValue
@@ -29,7 +30,20 @@ class ByActivation(msgspec.Struct, frozen=True):
     activation: Activation
 
 
-CausedBy = ByEvent | ByTimer | ByActivation
+class ByHand(msgspec.Struct, frozen=True):
+    """A person caused it."""
+
+    move: ManualMove
+    move_id: str
+
+
+class ByRecompute(msgspec.Struct, frozen=True):
+    """An import caused it that reached behind what was decided; the log had all of it by `imported_until_ms`."""
+
+    imported_until_ms: int
+
+
+CausedBy = ByEvent | ByTimer | ByActivation | ByHand | ByRecompute
 
 
 class StageChange(msgspec.Struct, frozen=True):
@@ -70,6 +84,8 @@ class Applied(msgspec.Struct, frozen=True):
     state: CustomerState
     changes: tuple[StageChange, ...] = ()
     errors: tuple[EvaluationError, ...] = ()
+    moved: Moved | None = None
+    """What became of a move by hand, when that was the occurrence."""
 
 
 class BehindClock(msgspec.Struct, frozen=True):

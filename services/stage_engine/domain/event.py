@@ -51,6 +51,13 @@ class Origin(msgspec.Struct, frozen=True):
     type: str
 
 
+class Lived(msgspec.Struct, frozen=True):
+    """An event of a customer's history with its place in the log."""
+
+    offset: int
+    event: Event
+
+
 class Tick(msgspec.Struct, frozen=True):
     """Time went by until `until_ms` (a partition's watermark) and this customer sent nothing meanwhile."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -150,6 +150,10 @@ class Rules:
 
     lifecycles: tuple[Lifecycle, ...]
     currency: str
+
+
+RulesOf = Callable[[str], Rules]
+"""The rules that hold for a tenant."""
 
 
 class Entangled(ValueError):

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from services.stage_engine.domain.decision import ByActivation, ByTimer, StageChange
+from services.stage_engine.domain.decision import ByActivation, ByHand, ByRecompute, ByTimer, StageChange
 from services.stage_engine.domain.facts import BUILT_IN, PROFILE_FIELDS, FactType
 from services.stage_engine.domain.state import CustomerState, FactValue
 from shared.contracts.cloudevent import Produced, encode_produced
@@ -22,7 +22,9 @@ from shared.contracts.stage_changed import (
     Cause,
     CustomerSnapshot,
     EventCause,
+    ManualCause,
     PublishedCause,
+    RecomputedCause,
     StageChanged,
     StageSnapshot,
     TimerCause,
@@ -145,6 +147,10 @@ def _cause(change: StageChange) -> Cause:
     if isinstance(change.cause, ByActivation):
         activation = change.cause.activation
         return PublishedCause(activation.publish_id, activation.version)
+    if isinstance(change.cause, ByHand):
+        return ManualCause(change.cause.move.by, change.cause.move.reason, change.cause.move_id)
+    if isinstance(change.cause, ByRecompute):
+        return RecomputedCause(to_text(change.cause.imported_until_ms))
     event = change.cause.event
     return EventCause(event.id, event.type, to_text(event.time_ms))
 

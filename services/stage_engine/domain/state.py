@@ -27,6 +27,19 @@ class LifecycleState(msgspec.Struct, frozen=True, omit_defaults=True):
     tallies: Mapping[str, Any] = {}
 
 
+class Recomputed(msgspec.Struct, frozen=True):
+    """How a state came about that was decided anew, because an import reached behind what had been decided.
+
+    Events below the offset `below` were lived in the order of (arrival, offset), all under the versions of `activation`.
+    What had been published until then stays: sequence and revision are so far ahead of what that life alone gives.
+    """
+
+    below: int
+    activation: int
+    sequence_ahead: int
+    revision_ahead: int
+
+
 class CustomerState(msgspec.Struct, frozen=True, omit_defaults=True):
     """One customer. `facts` holds values that conditions read; `notes` what facts need to be kept up to date.
 
@@ -34,7 +47,8 @@ class CustomerState(msgspec.Struct, frozen=True, omit_defaults=True):
     greatest arrival applied, or the time at which a wake-up that changed something was ripe: history before it can't
     be added to without deciding again. `imported_until_ms` is the log's time of the last backfilled event: timers that
     were ripe before it belong to the import. `activation` is the partition's number of the last activation that this
-    customer has met.
+    customer has met. `behind` says that history holds imported events from before `decided_until_ms` which are not in this
+    state yet: it is decided anew when the import has settled.
     """
 
     revision: int = 0
@@ -45,6 +59,8 @@ class CustomerState(msgspec.Struct, frozen=True, omit_defaults=True):
     decided_until_ms: int = 0
     imported_until_ms: int = 0
     activation: int = 0
+    behind: bool = False
+    recomputed: Recomputed | None = None
 
 
 _encoder = msgspec.json.Encoder()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import func, select, tuple_
 
 from services.stage_engine.domain.event import Event
 from services.stage_engine.store import tables
@@ -68,6 +68,18 @@ async def of_customers(transaction: Transaction, customers: Sequence[CustomerKey
     rows = await transaction.select_many(tables.history, ("tenant", "customer_id"), customers, columns)
     past = [Past(CustomerKey(tenant, customer), *rest) for tenant, customer, *rest in rows]
     return sorted(past, key=lambda each: (each.customer, each.arrival_ms, each.offset))
+
+
+async def counts(transaction: Transaction, customers: Collection[CustomerKey]) -> dict[CustomerKey, int]:
+    """How many events of some customers are kept; those without any are absent."""
+    table = tables.history.c
+    statement = (
+        select(table.tenant, table.customer_id, func.count())
+        .where(tuple_(table.tenant, table.customer_id).in_([tuple(each) for each in customers]))
+        .group_by(table.tenant, table.customer_id)
+    )
+    found = [tuple(row) for row in await transaction.execute(statement)]
+    return {CustomerKey(tenant, customer): count for tenant, customer, count in found}
 
 
 async def before(transaction: Transaction, partition: int, horizon_ms: int, limit: int) -> list[Past]:

@@ -132,6 +132,23 @@ evaluation_errors = Table(
     Column("facts", LargeBinary, nullable=False),
 )
 
+manual_moves = Table(
+    "engine_manual_moves",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("customer_id", Text, primary_key=True),
+    Column("move_id", Text, primary_key=True),
+    Column("lifecycle", Text, nullable=False),
+    Column("to_stage", Text, nullable=False),
+    Column("expected_stage", Text),
+    Column("author", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("handled_ms", BigInteger, nullable=False),
+    Column("sequence", BigInteger),
+    Column("refusal", Text),
+)
+"""Moves by hand: `sequence` of the stage change, or why it was refused."""
+
 lifecycles = Table(
     "engine_lifecycles",
     metadata,

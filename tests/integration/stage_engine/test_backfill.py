@@ -39,19 +39,6 @@ async def test_an_import_is_applied_at_its_own_times_and_says_so(stack: Stack) -
     assert all(row["logged_ms"] > row["arrival_ms"] for row in history)
 
 
-async def test_an_import_behind_the_clock_is_set_aside_and_can_be_replayed(stack: Stack) -> None:
-    early = purchase("ana", "early", _days_ago(20))
-    async with stack.process() as resources, engine_running(resources):
-        await append(resources.log, [purchase("ana", "o1", _days_ago(10)), early])
-        await until_handled(resources.database, resources.log)
-        letters = await rows(resources.database, tables.dead_letters)
-        assert [(letter["reason"], letter["value"]) for letter in letters] == [("behind_clock", early.value)]
-        assert [row["event_id"] for row in await rows(resources.database, tables.history)] == ["o1"]
-        await append(resources.log, [purchase("ana", "early", _days_ago(9))])
-        await until_handled(resources.database, resources.log)
-        assert (await path(resources.database, "ana"))[-1] == "repeat_customer"
-
-
 async def test_timers_wait_until_an_import_has_settled(stack: Stack) -> None:
     async with stack.process(backfill_settle_seconds=3_600) as resources, engine_running(resources):
         await append(resources.log, [purchase("ana", "o1", _days_ago(90))])

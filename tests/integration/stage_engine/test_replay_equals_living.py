@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
-import msgspec
 import pytest
 from sqlalchemy import func, select
 
@@ -211,20 +210,3 @@ async def test_one_step_of_trimming_is_bounded(sql_stack: Stack) -> None:
         claim, _ = await progress.claim(resources.database, partition, "test", await resources.log.identity())
         await trim_step(cast("Workshop", SimpleNamespace(batches=batches)), claim, now_ms() + 1)
         assert 1_700 - await count(resources.database, tables.history) <= 500
-
-
-async def test_an_import_between_a_late_events_time_and_its_arrival_does_not_unsettle_replay(sql_stack: Stack) -> None:
-    """History puts such an import before what was applied before it, so it can't simply be applied after."""
-    async with sql_stack.process() as resources:
-        async with engine_running(resources):
-            await append(resources.log, [purchase("ana", "live", Given(time_ms=now_ms() - 60_000))])
-            await until_handled(resources.database, resources.log)
-            between = Given(time_ms=now_ms() - 30_000, mode=BACKFILL)
-            await append(resources.log, [signup("ana", "imported", between)])
-            await until_handled(resources.database, resources.log)
-        state = (await _stored_states(resources.database))["ana"]
-        replayed, decided = await _replayed(resources, "ana", NEW_CUSTOMER)
-        assert [msgspec.json.decode(each)["to"] for each in decided] == [
-            msgspec.json.decode(each)["to"] for each in await _kept(resources.database, "ana")
-        ]
-        assert replayed == state

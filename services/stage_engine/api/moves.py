@@ -1,0 +1,187 @@
+"""`POST /v1/customers/{id}/move`: a person puts a customer into a stage, through the log like everything else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+import uuid_utils
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.stage_engine.api.desk import Admin, Reader
+from services.stage_engine.api.known import check_stage, find_lifecycle
+from services.stage_engine.default_lifecycle import default_of
+from services.stage_engine.domain.by_hand import MANUAL_MOVE, ManualMove, Moved
+from services.stage_engine.domain.state import CustomerState
+from services.stage_engine.store import lifecycles, listings, moves
+from services.stage_engine.store.customers import CustomerKey
+from shared.auth.scopes import Caller
+from shared.contracts.cloudevent import Posted, encode_posted, headers, record_key
+from shared.contracts.field_errors import FieldError
+from shared.contracts.times import now_ms, to_text
+from shared.contracts.topics import Topic
+from shared.errors import Transient
+from shared.http.body import read_model
+from shared.http.paths import Segment
+from shared.http.problems import CONFLICT, INVALID, NOT_FOUND, Problem, unavailable
+from shared.log.port import Message, Producer
+from shared.service import Resources
+from shared.telemetry.tracing import continued
+
+Text = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Key = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class MoveIn(BaseModel):
+    """Where to, why and who says so. Without `lifecycle` the tenant's default is meant. With `expected_stage` nothing is
+    done unless the customer is there. `id` is yours to choose, so that a repeated request moves once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    to: Key
+    reason: Text
+    author: Text
+    lifecycle: Key | None = None
+    expected_stage: Key | None = None
+    id: Key | None = None
+
+
+class MoveTaken(BaseModel):
+    """The log has it; the engine handles it in its turn."""
+
+    move_id: str
+    status: str
+    lifecycle: str
+    to: str
+
+
+class MoveOut(BaseModel):
+    """What became of a move. `status` is applied (then `sequence` is that of its stage change) or refused (with why)."""
+
+    move_id: str
+    status: str
+    lifecycle: str
+    to: str
+    expected_stage: str | None
+    author: str
+    reason: str
+    handled_at: str
+    sequence: int | None
+    refusal: str | None
+
+
+_BODY = {"required": True, "content": {"application/json": {"schema": MoveIn.model_json_schema()}}}
+
+
+def moves_router(resources: Resources, producer: Callable[[], Producer | None]) -> APIRouter:
+    """The routes. Moving needs the scope admin, reading customers:read. `producer` gives None until the engine runs."""
+    at = _Moves(resources, producer)
+    routes = APIRouter(prefix="/v1/customers", tags=["customers"])
+    described = {409: "the customer is not in `expected_stage`, or in `to` already", 503: "send the same again"}
+    routes.post(
+        "/{customer_id}/move",
+        status_code=202,
+        summary="Put a customer into a stage by hand",
+        openapi_extra={"requestBody": _BODY},
+        responses={status: {"description": text} for status, text in described.items()},
+    )(at.move)
+    routes.get("/{customer_id}/moves/{move_id}", summary="What became of a move by hand")(at.get)
+    return routes
+
+
+@dataclass(frozen=True, slots=True)
+class _Moves:
+    """What each route does."""
+
+    resources: Resources
+    producer: Callable[[], Producer | None]
+
+    async def move(self, request: Request, customer_id: Segment, caller: Admin) -> MoveTaken:
+        """Take a move. 202: the log has it. It is checked again when its turn has come, for events before it count first;
+        then it is applied, or refused and kept with the reason: GET …/moves/{move_id} tells."""
+        given = await read_model(request, MoveIn)
+        wanted = await self._checked(caller, customer_id, given)
+        move_id = given.id or f"move-{uuid_utils.uuid7()}"
+        message = _message(CustomerKey(caller.tenant, customer_id), move_id, wanted, request)
+        await self._append(message)
+        return MoveTaken(move_id=move_id, status="accepted", lifecycle=wanted.lifecycle, to=wanted.to)
+
+    async def get(self, customer_id: Segment, move_id: Segment, caller: Reader) -> MoveOut:
+        """A move that was handled; 404 while it waits for its turn."""
+        async with self.resources.database.reading() as transaction:
+            found = await moves.find(transaction, CustomerKey(caller.tenant, customer_id), move_id)
+        if found is None:
+            raise Problem(NOT_FOUND, f"no move {move_id!r} of this customer was handled; one just taken may still wait")
+        return _out(found)
+
+    async def _checked(self, caller: Caller, customer_id: str, given: MoveIn) -> ManualMove:
+        """What is asked for, against what is known now. Raises Problem 404, 409, 422."""
+        async with self.resources.database.reading() as transaction:
+            name = given.lifecycle or (await default_of(transaction, caller.tenant, self.resources.settings)).lifecycle
+            lifecycle = find_lifecycle(await lifecycles.newest(transaction), name)
+            check_stage(lifecycle, given.to, ())
+            state = await listings.state_of(transaction, caller.tenant, customer_id)
+        _check_place(customer_id, name, state, given)
+        return ManualMove(name, given.to, given.author, given.reason, given.expected_stage)
+
+    async def _append(self, message: Message) -> None:
+        producer = self.producer()
+        if producer is None:
+            raise unavailable("the engine is starting: it waits for the database and the log")
+        appending = asyncio.ensure_future(producer.append(Topic.EVENTS, [message]))
+        done, _ = await asyncio.wait({appending}, timeout=self.resources.settings.append_timeout_seconds)
+        if not done:
+            appending.cancel()
+            raise unavailable("the log did not acknowledge in time; give the move an id and send the same again")
+        try:
+            appending.result()
+        except Transient as error:
+            raise unavailable(f"{error}; give the move an id and send the same again") from None
+
+
+def _check_place(customer_id: str, lifecycle: str, state: CustomerState | None, given: MoveIn) -> None:
+    if state is None:
+        raise Problem(NOT_FOUND, f"no event of a customer {customer_id!r} was ever applied for this tenant")
+    current = state.lifecycles.get(lifecycle)
+    if current is None:
+        wrong = FieldError("/lifecycle", f"the customer is not in {lifecycle}", "an event brings them there")
+        raise Problem(INVALID, wrong.detail, [wrong])
+    if given.expected_stage is not None and current.stage != given.expected_stage:
+        why = f"the customer is in {current.stage}, not in {given.expected_stage}"
+        raise Problem(CONFLICT, why, members={"stage": current.stage})
+    if current.stage == given.to:
+        raise Problem(CONFLICT, f"the customer is in {current.stage} already", members={"stage": current.stage})
+
+
+def _message(key: CustomerKey, move_id: str, wanted: ManualMove, request: Request) -> Message:
+    posted = Posted(
+        tenant=key.tenant,
+        customer_id=key.customer_id,
+        id=move_id,
+        type=MANUAL_MOVE,
+        time_ms=now_ms(),
+        data=msgspec.json.encode(wanted),
+        servertime=True,
+    )
+    trace = continued(request.headers.get("traceparent")).text()
+    return Message(record_key(*key), encode_posted(posted), headers(MANUAL_MOVE, trace))
+
+
+def _out(found: Moved) -> MoveOut:
+    move = found.move
+    return MoveOut(
+        move_id=found.move_id,
+        status="applied" if found.refusal is None else "refused",
+        lifecycle=move.lifecycle,
+        to=move.to,
+        expected_stage=move.expected_stage,
+        author=move.by,
+        reason=move.reason,
+        handled_at=to_text(found.at_ms),
+        sequence=found.sequence,
+        refusal=found.refusal,
+    )

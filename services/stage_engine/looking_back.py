@@ -1,0 +1,124 @@
+"""What of the past a transaction needs: whole lives of customers who are decided anew, and whether that can be done.
+
+Most batches need nothing of it. Only an import that reaches behind what was decided for its customer does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from services.stage_engine.domain.advance import NEW_CUSTOMER
+from services.stage_engine.domain.event import Event, Lived, Origin
+from services.stage_engine.domain.recomputing import is_due
+from services.stage_engine.domain.state import CustomerState
+from services.stage_engine.store import bases, history
+from services.stage_engine.store.customers import CustomerKey
+from services.stage_engine.store.history import Entry, Past
+from shared.contracts.cloudevent import BACKFILL, decode
+from shared.db.port import Transaction
+
+LONGEST_LIFE = 20_000
+"""Events of a customer who can still be decided anew: a second of work, while the partition waits."""
+_ALWAYS = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Nothing can be added to a customer's history before `before_ms`, and why."""
+
+    before_ms: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PastLives:
+    """Lives of customers who may be decided anew, in the order of (arrival, log position); where trimmed ones begin; and
+    whose past is closed. In a batch they include the batch's own events."""
+
+    lived: Mapping[CustomerKey, Sequence[Lived]] = field(default_factory=dict)
+    bases: Mapping[CustomerKey, CustomerState] = field(default_factory=dict)
+    closed: Mapping[CustomerKey, Closed] = field(default_factory=dict)
+
+    def life(self, customer: CustomerKey) -> tuple[CustomerState, Sequence[Lived]]:
+        """Where a customer's kept history begins, and its events."""
+        return self.bases.get(customer, NEW_CUSTOMER), self.lived.get(customer, ())
+
+
+@dataclass(slots=True)
+class Suspects:
+    """Customers of a batch who may have to be decided anew within it, and those whose events may be set aside."""
+
+    due: set[CustomerKey] = field(default_factory=set)
+    aside: set[CustomerKey] = field(default_factory=set)
+
+
+def suspects(states: Mapping[CustomerKey, CustomerState], entries: Sequence[Entry], settle_ms: int) -> Suspects:
+    """Found from times alone, before anything is decided; rather too many than too few."""
+    found = Suspects()
+    if not any(entry.event.backfill for entry in entries) and not any(state.behind for state in states.values()):
+        return found
+    reached: dict[CustomerKey, int] = {}
+    waiting = {key: state.imported_until_ms for key, state in states.items() if state.behind}
+    for event in (entry.event for entry in entries):
+        key = CustomerKey(event.tenant, event.customer_id)
+        if key in waiting and event.logged_ms >= waiting[key] + settle_ms:
+            found.due.add(key)
+        before = reached[key] if key in reached else states[key].decided_until_ms if key in states else 0
+        if event.backfill and event.arrival_ms < before:
+            found.aside.add(key)
+            waiting[key] = event.logged_ms
+        reached[key] = max(before, event.arrival_ms)
+    return found
+
+
+def waiting(states: Mapping[CustomerKey, CustomerState], until_ms: int, settle_ms: int) -> set[CustomerKey]:
+    """Customers who are to be decided anew by a time of the log."""
+    return {key for key, state in states.items() if is_due(state, until_ms, settle_ms)}
+
+
+async def look_back(
+    transaction: Transaction, due: Collection[CustomerKey], aside: Collection[CustomerKey] = (), activation: int = 0
+) -> PastLives:
+    """The lives of those who are due, and which of the others' pasts are closed under an activation."""
+    if not due and not aside:
+        return PastLives()
+    begun = await bases.load(transaction, {*due, *aside})
+    lived = await histories(transaction, due) if due else {}
+    return PastLives(lived, begun, await _closed(transaction, aside, begun, activation))
+
+
+async def _closed(
+    transaction: Transaction,
+    aside: Collection[CustomerKey],
+    begun: Mapping[CustomerKey, CustomerState],
+    activation: int,
+) -> dict[CustomerKey, Closed]:
+    closed = {key: _trimmed(begun[key], activation) for key in aside if key in begun}
+    for key, count in (await history.counts(transaction, aside)).items() if aside else ():
+        if count > LONGEST_LIFE:
+            why = f"a history of {count:,} events is too long to be decided anew; {LONGEST_LIFE:,} can be"
+            closed[key] = Closed(_ALWAYS, why)
+    return closed
+
+
+def _trimmed(base: CustomerState, activation: int) -> Closed:
+    if base.activation == activation:
+        return Closed(base.decided_until_ms, "the history of that time was trimmed")
+    return Closed(_ALWAYS, "older history was trimmed, and other rules have been published since")
+
+
+async def histories(transaction: Transaction, keys: Collection[CustomerKey]) -> dict[CustomerKey, list[Lived]]:
+    """The kept events of some customers, each customer's in the order of (arrival, log position)."""
+    found: dict[CustomerKey, list[Lived]] = {}
+    for past in await history.of_customers(transaction, list(keys)):
+        found.setdefault(past.customer, []).append(Lived(past.offset, event_of(past)))
+    return found
+
+
+def event_of(past: Past) -> Event:
+    """A stored event as it was applied."""
+    envelope = decode(past.body)
+    origin = Origin(past.customer.tenant, past.customer.customer_id, envelope.id, envelope.type)
+    backfill = envelope.mode == BACKFILL
+    return Event.taken(origin, envelope.time_ms, past.logged_ms, backfill=backfill, data=envelope.data)
