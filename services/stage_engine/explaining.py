@@ -54,6 +54,12 @@ class Explaining:
         own = lifecycle.own.types
         return dict(shown_facts(known_values(self.facts(lifecycle), sorted(own)), own, self.rules.currency))
 
+    def at_least(self, lifecycle: Lifecycle) -> Json:
+        """Own facts that count no further, where there are any: their value means "at least"."""
+        tallies = self.state.lifecycles[lifecycle.name].tallies
+        names = lifecycle.own.saturated(tallies, self.at_ms)
+        return {"at_least": names} if names else {}
+
     def _lifecycle(self, lifecycle: Lifecycle, current: LifecycleState) -> Json:
         definition, facts = self.definitions[lifecycle.name], self.facts(lifecycle)
         standing = Standing(lifecycle, definition, current, facts, self.rules.currency, self.at_ms)
@@ -63,6 +69,7 @@ class Explaining:
             "since": to_text(current.entered_ms),
             "entry": current.entries[current.stage],
             "facts": self.own_facts(lifecycle),
+            **self.at_least(lifecycle),
             "ways_out": ways_out(standing),
             "by_time_alone": self._by_time(lifecycle),
         }

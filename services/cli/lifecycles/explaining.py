@@ -83,6 +83,8 @@ def _lifecycle(name: str, part: Json) -> Tree:
         tree.add(_came(last))
     if part["facts"]:
         tree.add(f"[dim]{escape(in_words(part['facts']))}[/]")
+    if lower_bounds := part.get("at_least"):
+        tree.add(f"[dim]at least, for it counts no further: {escape(', '.join(lower_bounds))}[/]")
     for way in part["ways_out"]:
         _add_way(tree, way)
     if not part["ways_out"]:

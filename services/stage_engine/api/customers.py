@@ -106,6 +106,7 @@ def _customer(customer_id: str, known: Known) -> dict[str, Any]:
                 "since": to_text(current.entered_ms),
                 "entry": current.entries[current.stage],
                 "facts": explained.own_facts(running[name]) if name in running else {},
+                **(explained.at_least(running[name]) if name in running else {}),
             }
             for name, current in sorted(state.lifecycles.items())
         },

@@ -159,6 +159,6 @@ _BY_KIND: Mapping[Kind, Aggregation] = {
 }
 
 
-def is_saturated(kind: Kind, partial: Partial) -> bool:
+def is_saturated(aggregation: Aggregation, partial: Partial) -> bool:
     """Whether the value is a lower bound: more distinct values came than are told apart."""
-    return kind is Kind.DISTINCT and len(partial) > MOST_DISTINCT
+    return isinstance(aggregation, _Distinct) and len(partial) > MOST_DISTINCT

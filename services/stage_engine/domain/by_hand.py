@@ -45,7 +45,7 @@ def refusal(move: ManualMove, lifecycle: Lifecycle | None, current: LifecycleSta
     if lifecycle is None:
         return f"no lifecycle {move.lifecycle!r} runs"
     if current is None:
-        return "no event of this customer was ever applied"
+        return f"the customer is in no stage of {lifecycle.name} yet; an event brings them there"
     if move.to not in lifecycle.stages:
         return f"{lifecycle.name} version {lifecycle.version} has no stage {move.to!r}"
     if move.expected_stage is not None and current.stage != move.expected_stage:

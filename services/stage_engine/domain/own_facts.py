@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from services.stage_engine.domain.aggregation import Aggregation, Partial
+from services.stage_engine.domain.aggregation import Aggregation, Partial, is_saturated
 from services.stage_engine.domain.conditions import Condition, Verdict
 from services.stage_engine.domain.event import Event
 from services.stage_engine.domain.facts import FactType
@@ -161,15 +161,27 @@ class OwnFacts:
 
     def value(self, name: str, tallies: Tallies, at_ms: int) -> FactValue | None:
         """What an event fact is worth at a moment; None while it has no value."""
-        fact, tally = self.by_name[name], tallies.get(name)
-        if tally is None:
-            return fact.start
-        if fact.days is None:
-            return fact.aggregation.result(tally)
+        fact = self.by_name[name]
+        partial = self._partial(fact, tallies.get(name), at_ms)
+        return fact.start if partial is None else fact.aggregation.result(partial)
+
+    def saturated(self, tallies: Tallies, at_ms: int) -> list[str]:
+        """The facts whose value is a lower bound at a moment: they mean "at least"."""
+        found = []
+        for name, fact in self.by_name.items():
+            partial = self._partial(fact, tallies.get(name), at_ms)
+            if partial is not None and is_saturated(fact.aggregation, partial):
+                found.append(name)
+        return found
+
+    def _partial(self, fact: EventFact, tally: Any, at_ms: int) -> Partial:
+        """What a fact has come to at a moment; None before its first event that counts."""
+        if tally is None or fact.days is None:
+            return tally
         merged: Partial = None
         for _, partial in _counting(tally, day_of(at_ms, self.zone), fact.days):
             merged = partial if merged is None else fact.aggregation.merge(merged, partial)
-        return fact.start if merged is None else fact.aggregation.result(merged)
+        return merged
 
     def next_decay_ms(self, name: str, tallies: Tallies, after_ms: int) -> int | None:
         """When the next day leaves a fact's window, later than a moment; None when nothing is to leave."""

@@ -107,6 +107,13 @@ class TestDistinct:
         happened = [live(number, "gift", points=number) for number in range(different)]
         assert fact("distinct: points, of: gift, type: int", *happened, *happened[:5]) == counted
 
+    @pytest.mark.parametrize(("different", "told"), [(1_000, []), (1_001, ["it"])])
+    def test_it_says_when_it_means_at_least(self, different: int, told: list[str]) -> None:
+        by = together(declaring({"it": "distinct: points, of: gift, type: int"}, "a"))
+        lived = play(by, *(live(number, "gift", points=number) for number in range(different))).state
+        lifecycle = by.lifecycles[0]
+        assert lifecycle.own.saturated(lived.lifecycles[lifecycle.name].tallies, different) == told
+
     def test_what_comes_again_after_saturation_changes_nothing(self) -> None:
         by = together(declaring({"it": "distinct: points, of: gift, type: int"}, "a"))
         full = play(by, *(live(number, "gift", points=number) for number in range(1_200))).state
