@@ -67,6 +67,10 @@ class Settings(BaseSettings):
     lifecycles: Annotated[tuple[str, ...], NoDecode] = Field(
         ("ecommerce", "customer_care"), description="lifecycles that run, comma-separated; shipped names or YAML paths"
     )
+    default_lifecycle: str | None = Field(
+        None,
+        description="the one meant where a request names none and its tenant has chosen none; unset takes the first that runs",
+    )
     default_currency: str = Field("BRL", description="ISO 4217; for tenants that were created without one")
     session_timeout_ms: Annotated[int, Field(ge=1_000, le=300_000)] = Field(
         6_000, description="silence after which a dead member's partitions go to others; Kafka's own floor is 6000"

@@ -11,6 +11,7 @@ import services.ingest.main
 import services.notifier.main
 import services.stage_engine.main
 from services.cli.database import check_revision
+from services.cli.lifecycles.stories import read_posted
 from services.cli.retention import LogRetention
 from services.cli.triggers import check_triggers
 from shared.contracts.topics import Topic, topic_specs
@@ -26,6 +27,12 @@ from shared.service import Resources, Service
 from shared.settings import Settings
 from shared.telemetry.logging import configure_logging, logger
 
+
+def build_engine(resources: Resources) -> Service:
+    """The engine, which reads stories for simulations as ingest reads events."""
+    return services.stage_engine.main.build(resources, read_posted)
+
+
 Build = Callable[[Resources], Service]
 Announce = Callable[[str, Resources], Awaitable[None]]
 """Gets the address and the process's resources once it listens."""
@@ -33,7 +40,7 @@ Fit = Callable[[Settings, str], Settings]
 """Fits the settings to the address that the process really has."""
 SERVICES: dict[str, Build] = {
     "ingest": services.ingest.main.build,
-    "engine": services.stage_engine.main.build,
+    "engine": build_engine,
     "notifier": services.notifier.main.build,
 }
 _log = logger(__name__)

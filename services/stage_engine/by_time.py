@@ -34,6 +34,11 @@ def next_by_time(rules: Rules, state: CustomerState, name: str) -> Coming | None
     return None
 
 
+def first_ripe_ms(rules: Rules, state: CustomerState) -> int | None:
+    """When time alone wakes a customer next, in any of the lifecycles; None when nothing waits."""
+    return min((ripe for each in rules.lifecycles if (ripe := _ripe_ms(each, state)) is not None), default=None)
+
+
 def _that_matter(rules: Rules, name: str) -> Rules:
     """The lifecycle and those whose stages decide it, so that others' timers are not waited through."""
     by_name = {each.name: each for each in rules.lifecycles}
@@ -47,8 +52,7 @@ def _that_matter(rules: Rules, name: str) -> Rules:
 def _decisions(rules: Rules, state: CustomerState) -> Iterator[tuple[tuple[StageChange, ...], int]]:
     """What each wake-up brings, in order, with the time at which it is ripe."""
     for _ in range(_MOST_WAKE_UPS):
-        ripe = min((ripe for each in rules.lifecycles if (ripe := _ripe_ms(each, state)) is not None), default=None)
-        if ripe is None:
+        if (ripe := first_ripe_ms(rules, state)) is None:
             return
         decision = advance(rules, state, Tick("", "", ripe))
         assert isinstance(decision, Applied)

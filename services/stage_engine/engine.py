@@ -14,12 +14,16 @@ import structlog
 from fastapi import APIRouter
 
 from services.stage_engine.api.customers import customers_router
+from services.stage_engine.api.lifecycle_routers import lifecycle_routers
+from services.stage_engine.api.moves import moves_router
 from services.stage_engine.batch import Batches
+from services.stage_engine.default_lifecycle import check_default
 from services.stage_engine.definitions.registering import register
 from services.stage_engine.lag import LagObserver
 from services.stage_engine.ownership import OwnedPartition, Workshop
 from services.stage_engine.partition import Limits, PartitionWorker
 from services.stage_engine.rulebook import RuleBook
+from services.stage_engine.story import ReadStory
 from services.stage_engine.trimming import keep_trimming
 from shared.auth.tenants import Tenants
 from shared.backoff import patiently
@@ -43,6 +47,7 @@ class StageEngine:
 
     resources: Resources
     name: str = "engine"
+    read_story: ReadStory | None = None
     _owned: dict[TopicPartition, OwnedPartition] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _workers: dict[TopicPartition, PartitionWorker] = field(default_factory=dict)
@@ -52,7 +57,11 @@ class StageEngine:
     _last_fetch: float = field(default_factory=monotonic)
 
     def routers(self) -> Sequence[APIRouter]:
-        return [customers_router(self.resources.database)]
+        return [
+            customers_router(self.resources),
+            moves_router(self.resources, lambda: self._workshop.producer if self._workshop else None),
+            *lifecycle_routers(self.resources, self.read_story),
+        ]
 
     def alive(self) -> bool:
         """The fetch loop turns; a client that got stuck (it happens after broker restarts) needs a new process."""
@@ -86,6 +95,7 @@ class StageEngine:
         """Register the lifecycles and join the group, however long the servers are away."""
         settings, database, log = self.resources.settings, self.resources.database, self.resources.log
         definitions = await self._patiently(lambda: register(database, settings.lifecycles, now_ms()))
+        check_default(settings, [name for name, _ in definitions])
         rulebook = RuleBook(definitions, Tenants(database), settings.default_currency)
         partitions = await self._patiently(lambda: log.partitions(Topic.EVENTS))
         producer = await self._patiently(log.producer)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from services.stage_engine.engine import StageEngine
+from services.stage_engine.story import ReadStory
 from shared.service import Resources
 
 
-def build(resources: Resources) -> StageEngine:
-    """The engine, not yet running."""
-    return StageEngine(resources)
+def build(resources: Resources, read_story: ReadStory | None = None) -> StageEngine:
+    """The engine, not yet running. Without `read_story` it simulates nothing over HTTP."""
+    return StageEngine(resources, read_story=read_story)

@@ -13,6 +13,7 @@ tenants = Table(
     Column("currency", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    Column("default_lifecycle", Text, nullable=True),
 )
 
 api_keys = Table(

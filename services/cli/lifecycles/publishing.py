@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import getpass
 import json
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -18,7 +16,7 @@ from services.cli.database import opened, opened_with_log
 from services.cli.lifecycles import linting
 from services.cli.lifecycles.formats import Format, Written
 from services.stage_engine.definitions.definition import Definition, load_definition, parse_definition, shipped_or_path
-from services.stage_engine.definitions.file_model import LifecycleFile
+from services.stage_engine.definitions.differences import Difference, difference
 from services.stage_engine.publishing import Published, Request
 from services.stage_engine.publishing import publish as publish_version
 from services.stage_engine.publishing import roll_back as publish_earlier
@@ -118,32 +116,12 @@ def history(name: Name, written: Written = Format.TEXT) -> None:
 def diff(before: Side, after: Side, written: Written = Format.TEXT) -> None:
     """What differs between two versions: stages, transitions and facts, and the lines of the text. Exits 1 when anything does."""
     old, new = asyncio.run(_side(before)), asyncio.run(_side(after))
-    found = differences(old.shape, new.shape)
-    lines = list(
-        difflib.unified_diff(old.body.splitlines(), new.body.splitlines(), old.file, new.file, lineterm="", n=2)
-    )
+    found = difference(old, new)
     if written is Format.JSON:
-        typer.echo(json.dumps({**found, "text": lines}, ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
     else:
-        _show_difference(console(), found, lines)
-    raise typer.Exit(1 if lines else 0)
-
-
-def differences(old: LifecycleFile, new: LifecycleFile) -> dict[str, dict[str, list[str]]]:
-    """What was added, removed and changed, by name."""
-    sides: dict[str, tuple[Mapping[str, object], Mapping[str, object]]] = {
-        "stages": (old.stages, new.stages),
-        "transitions": ({each.id: each for each in old.transitions}, {each.id: each for each in new.transitions}),
-        "facts": (old.facts, new.facts),
-    }
-    return {
-        what: {
-            "added": [name for name in after if name not in before],
-            "removed": [name for name in before if name not in after],
-            "changed": [name for name in after if name in before and after[name] != before[name]],
-        }
-        for what, (before, after) in sides.items()
-    }
+        _show_difference(console(), found)
+    raise typer.Exit(1 if found.lines else 0)
 
 
 async def _side(side: str) -> Definition:
@@ -183,13 +161,13 @@ def _told(each: Publication) -> dict[str, Any]:
     return {**each._asdict(), "migrate": dict(each.migrate), "created_at": to_text(each.created_ms)}
 
 
-def _show_difference(out: Console, found: dict[str, dict[str, list[str]]], lines: list[str]) -> None:
-    for what, kinds in found.items():
+def _show_difference(out: Console, found: Difference) -> None:
+    for what, kinds in found.parts.items():
         for kind, names in kinds.items():
             if names:
                 out.print(f"{what} {kind}: {', '.join(names)}")
     colours = {"+": "green", "-": "red", "@": "cyan"}
-    for line in lines:
+    for line in found.lines:
         out.print(line, style=colours.get(line[:1]), markup=False)
-    if not lines:
+    if not found.lines:
         out.print("they are the same")

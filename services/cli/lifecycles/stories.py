@@ -1,4 +1,5 @@
-"""Stories: events in a JSONL file, for `simulate`."""
+"""Stories: events in a JSONL file, or posted, for `simulate`. Here, because ingest knows what an event is and the engine
+what it does."""
 
 from __future__ import annotations
 
@@ -9,10 +10,9 @@ from pathlib import Path
 from services.ingest.domain.intake import Intake, take
 from services.ingest.domain.outcome import Refused
 from services.stage_engine.domain.event import Event, Origin
-from services.stage_engine.domain.lifecycle import Rules
+from services.stage_engine.story import StoryRefused
 from shared.contracts.cloudevent import BACKFILL, CloudEvent, decode
-from shared.contracts.events import PAYLOADS
-from shared.contracts.field_errors import FieldError, did_you_mean
+from shared.contracts.field_errors import FieldError, pointer
 from shared.errors import Permanent
 
 _FAR_FUTURE_MS = 32_503_680_000_000
@@ -24,9 +24,11 @@ def read_story(path: Path) -> list[Event]:
     """The events of a JSONL file: one native event a line, as POST /v1/events takes it, with a time. The order of a
     customer's lines is that of the log: a line from before an earlier one comes late. Raises Permanent that lists every
     bad line."""
-    reading = _Reading()
+    reading = _Reading("line")
     problems = [
-        f"{path}:{number}: {problem}" for number, line in _lines(path) if (problem := reading.add(number, line))
+        f"{path}:{number}: {'; '.join(map(_told, errors))}"
+        for number, line in _lines(path)
+        if (errors := _list_errors(line) or reading.add(number, line))
     ]
     if problems:
         raise Permanent("\n".join(problems))
@@ -35,44 +37,55 @@ def read_story(path: Path) -> list[Event]:
     return reading.events
 
 
-def unread_types(rules: Rules, story: Sequence[Event]) -> list[str]:
-    """Types of events in a story that are neither built in nor named by the lifecycles: probably misspelt."""
-    edges = {event_type for each in rules.lifecycles for edge in each.transitions for event_type in edge.on}
-    facts = {event_type for each in rules.lifecycles for fact in each.own.by_name.values() for event_type in fact.of}
-    known = {*PAYLOADS, *edges, *facts}
-    unknown = dict.fromkeys(event.type for event in story if event.type not in known)
-    return [f"nothing here reads events of the type `{each}`; {did_you_mean(each, known)}" for each in unknown]
+def read_posted(items: Sequence[bytes]) -> list[Event]:
+    """The same for events that were posted as a list. Raises StoryRefused."""
+    reading = _Reading("event")
+    errors = [
+        FieldError(pointer(index) + error.pointer, error.detail, error.advice)
+        for index, item in enumerate(items)
+        for error in reading.add(index + 1, item)
+    ]
+    if errors:
+        raise StoryRefused(errors)
+    return reading.events
 
 
 class _Reading:
     """The events so far. Customers are independent of each other, so each has a log of their own."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
+        self._what = what
         self.events: list[Event] = []
         self._arrivals: dict[str, int] = {}
-        self._lines: dict[tuple[str, str], int] = {}
+        self._numbers: dict[tuple[str, str], int] = {}
 
-    def add(self, number: int, line: bytes) -> str | None:
-        """Take a line; or say what is wrong with it."""
-        if line.startswith(b"["):
-            return f"this is a list; {_FORM}, without brackets and commas around"
-        outcome = take(Intake("story", True, _FAR_FUTURE_MS, lambda: f"line-{number}"), line)
+    def add(self, number: int, item: bytes) -> Sequence[FieldError]:
+        """Take an event, the n-th; or say what is wrong with it."""
+        outcome = take(Intake("story", True, _FAR_FUTURE_MS, lambda: f"{self._what}-{number}"), item)
         if isinstance(outcome, Refused):
-            return "; ".join(map(_told, outcome.errors))
+            return outcome.errors
         posted = decode(outcome.value)
         if posted.servertime:
-            return "/time: an event of a story needs one (write when it happened, such as 2026-11-22T14:03:11Z)"
-        first = self._lines.setdefault((posted.subject, posted.id), number)
+            advice = "write when it happened, such as 2026-11-22T14:03:11Z"
+            return [FieldError("/time", "an event of a story needs one", advice)]
+        first = self._numbers.setdefault((posted.subject, posted.id), number)
         if first != number:
-            return f"/id: line {first} has `{posted.id}` already; an id counts once (give each event its own)"
+            detail = f"{self._what} {first} has `{posted.id}` already; an id counts once"
+            return [FieldError("/id", detail, "give each event its own")]
         self.events.append(self._event(posted))
-        return None
+        return ()
 
     def _event(self, posted: CloudEvent) -> Event:
         customer = posted.subject
         arrival = self._arrivals[customer] = max(posted.time_ms, self._arrivals.get(customer, 0))
         origin = Origin(posted.tenant, customer, posted.id, posted.type)
         return Event.taken(origin, posted.time_ms, arrival, backfill=posted.mode == BACKFILL, data=posted.data)
+
+
+def _list_errors(line: bytes) -> Sequence[FieldError]:
+    return (
+        [FieldError("", "this is a list", f"{_FORM}, without brackets and commas around")] if line[:1] == b"[" else ()
+    )
 
 
 def _told(error: FieldError) -> str:

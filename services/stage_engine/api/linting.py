@@ -1,0 +1,78 @@
+"""`POST /v1/lifecycles/lint`: what there is to say about a text, before anybody publishes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request
+
+from services.stage_engine.api.desk import Desk, Reader, parsed
+from services.stage_engine.api.lifecycle_forms import FindingOut, LintOut
+from services.stage_engine.definitions.definition import Definition, parse_definition
+from services.stage_engine.definitions.expressions import names_in
+from services.stage_engine.definitions.lint import lint
+from services.stage_engine.definitions.together import check_together
+from services.stage_engine.definitions.yaml_source import DefinitionError, Problem
+from services.stage_engine.store import lifecycles
+from services.stage_engine.store.lifecycles import Stored
+from shared.http.body import read_body
+
+FileName = Annotated[str, Query(min_length=1, max_length=200, description="what to call the text in findings")]
+_YAML: Final[dict[str, Any]] = {"schema": {"type": "string"}, "example": "lifecycle: membership\nstart: visitor\n"}
+_BODY: Final = {
+    "requestBody": {
+        "required": True,
+        "description": "the YAML text",
+        "content": dict.fromkeys(("application/yaml", "text/yaml", "text/plain"), _YAML),
+    }
+}
+
+
+def linting_router(desk: Desk) -> APIRouter:
+    """The route. It needs the scope customers:read and changes nothing."""
+    routes = APIRouter(tags=["lifecycles"])
+
+    @routes.post("/v1/lifecycles/lint", openapi_extra=_BODY)
+    async def lint_text(request: Request, caller: Reader, file: FileName = "lifecycle.yaml") -> LintOut:
+        """Errors, warnings and notes about a definition beside the active versions of the other lifecycles. 200 whatever
+        is found. Campaigns that wait for stages which it lacks are not looked at, since the engine knows none:
+        `jornada lifecycle lint` does that."""
+        body = await read_body(request)
+        async with desk.resources.database.reading() as transaction:
+            active = await lifecycles.newest(transaction)
+        return await desk.aside(lambda: examined(file, body, active))
+
+    return routes
+
+
+def examined(file: str, body: bytes, active: Sequence[Stored]) -> LintOut:
+    """What there is to say about a text beside the active versions. Pure."""
+    try:
+        definition = _read(file, body)
+        check_together([definition, *(parsed(each) for each in active if each.name != definition.name)])
+    except DefinitionError as error:
+        return LintOut(file=file, errors=[_finding(each) for each in error.problems], warnings=[], notes=[])
+    warnings = [_finding(each) for each in lint(definition)]
+    return LintOut(file=file, errors=[], warnings=warnings, notes=list(_notes(definition, active)))
+
+
+def _read(file: str, body: bytes) -> Definition:
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise DefinitionError([Problem(file, 1, 1, f"not UTF-8 text: {error}")]) from None
+    return parse_definition(file, text)
+
+
+def _notes(definition: Definition, active: Sequence[Stored]) -> Iterator[str]:
+    known = {each.name: each.version for each in active}
+    if definition.name not in known:
+        yield f"no engine runs a lifecycle `{definition.name}` yet: one registers it when it starts with this file"
+    named = {each for part in definition.shape.transitions for each in names_in(part.when or "")}
+    for name in sorted(name for kind, name in named if kind == "stages"):
+        yield f"stages.{name} is looked at as version {known[name]} has them, which is active"
+
+
+def _finding(found: Problem) -> FindingOut:
+    return FindingOut(file=found.file, line=found.line, column=found.column, message=found.message)
