@@ -54,8 +54,10 @@ async def publish(database: Database, log: Log, definition: Definition, request:
         if active.digest == definition.digest:
             found = Published((await publications.of_lifecycle(transaction, definition.name))[-1], new=False)
         else:
-            await _check_fit(transaction, definition)
-            version = await _version(transaction, definition, request.now_ms)
+            await check_fit(transaction, definition)
+            version = await version_of(transaction, definition)
+            stored = Stored(definition.name, version, definition.digest, definition.body)
+            await lifecycles.add(transaction, stored, request.now_ms)
             found = Published(await _store(transaction, _parsed(active), (definition, version), request), new=True)
     await announce(log, found.publication)
     return found
@@ -71,7 +73,7 @@ async def roll_back(database: Database, log: Log, name: str, version: int | None
             there = ", ".join(str(each) for each in stored if each != active.version) or "none"
             raise Permanent(f"{name} can't be rolled back to version {version}; others than the active one: {there}")
         target = _parsed(stored[version])
-        await _check_fit(transaction, target)
+        await check_fit(transaction, target)
         found = Published(await _store(transaction, _parsed(active), (target, version), request), new=True)
     await announce(log, found.publication)
     return found
@@ -98,27 +100,25 @@ async def _active(transaction: Transaction, name: str) -> Stored:
     return found[name]
 
 
-async def _check_fit(transaction: Transaction, definition: Definition) -> None:
+async def check_fit(transaction: Transaction, definition: Definition) -> None:
+    """Check a definition against the active ones of the other lifecycles. Raises DefinitionError."""
     others = [_parsed(each) for each in await lifecycles.newest(transaction) if each.name != definition.name]
     check_together([definition, *others])
 
 
-async def _version(transaction: Transaction, definition: Definition, now_ms: int) -> int:
-    """The version of a text: one that was published before keeps its number."""
+async def version_of(transaction: Transaction, definition: Definition) -> int:
+    """The version that a text has, or would get: one that was published before keeps its number."""
     for each in await lifecycles.of_name(transaction, definition.name):
         if each.digest == definition.digest:
             return each.version
-    version = await lifecycles.highest(transaction, definition.name) + 1
-    await lifecycles.add(transaction, Stored(definition.name, version, definition.digest, definition.body), now_ms)
-    return version
+    return await lifecycles.highest(transaction, definition.name) + 1
 
 
 async def _store(
     transaction: Transaction, active: Definition, target: tuple[Definition, int], request: Request
 ) -> Publication:
     definition, version = target
-    migrate = {**definition.shape.migrate, **request.migrate}
-    _check_stages(active, definition, migrate)
+    migrate = check_stages(active, definition, request.migrate)
     number = len(await publications.of_lifecycle(transaction, definition.name)) + 1
     publication = Publication(
         publish_id=str(uuid_utils.uuid7()),
@@ -136,8 +136,12 @@ async def _store(
     return publication
 
 
-def _check_stages(active: Definition, definition: Definition, migrate: Mapping[str, str]) -> None:
-    """Nobody may be left in a stage that is no more."""
+def check_stages(active: Definition, definition: Definition, added: Mapping[str, str]) -> dict[str, str]:
+    """Where customers of stages go that are no more: what the file says, and what is `added` to it.
+
+    Raises Permanent when somebody would be left in a stage that is no more, or sent to one that there is not.
+    """
+    migrate = {**definition.shape.migrate, **added}
     lost = [key for key in active.shape.stages if key not in definition.shape.stages and key not in migrate]
     if lost:
         advice = ", ".join(f"{key}: <stage>" for key in lost)
@@ -148,6 +152,7 @@ def _check_stages(active: Definition, definition: Definition, migrate: Mapping[s
     wrong = [target for target in migrate.values() if target not in definition.shape.stages]
     if wrong:
         raise Permanent(f"migrate leads to {', '.join(wrong)}, which {definition.file} does not have")
+    return migrate
 
 
 def _before(published: Sequence[Publication], active: int) -> int:

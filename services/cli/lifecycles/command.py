@@ -9,13 +9,14 @@ from typing import Annotated
 import typer
 
 from services.cli.console import CommandGroup, console
-from services.cli.lifecycles import linting, publishing, simulation
+from services.cli.lifecycles import backtest, linting, planning, publishing, simulation
 from services.cli.lifecycles.files import checked, gather, rules_of
 from services.cli.lifecycles.formats import Format, Written, say_note
-from services.cli.lifecycles.stories import read_story, unread_types
+from services.cli.lifecycles.stories import read_story
 from services.stage_engine.definitions.definition import load_definition, shipped_or_path
 from services.stage_engine.definitions.diagram import mermaid, terminal
 from services.stage_engine.definitions.schema import json_schema
+from services.stage_engine.story import end_of, paths, unread_types
 from shared.contracts.money import MINOR_UNIT_EXPONENT
 from shared.errors import Permanent
 from shared.settings import load
@@ -39,6 +40,8 @@ With = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     publishing.add_to(lifecycle)
+    planning.add_to(lifecycle)
+    backtest.add_to(lifecycle)
     app.add_typer(lifecycle, name="lifecycle")
 
 
@@ -105,11 +108,15 @@ def simulate(
     rules, story = rules_of(gathered.definitions, _currency(currency)), read_story(events)
     for note in [*gathered.notes(), *unread_types(rules, story)]:
         say_note(note)
-    paths = simulation.paths(rules, story, simulation.end_of(story, until))
+    try:
+        end_ms = end_of(story, until)
+    except ValueError as error:
+        raise Permanent(f"--until: {error}") from None
+    found = paths(rules, story, end_ms)
     if written is Format.JSON:
-        typer.echo(json.dumps([path.as_json() for path in paths], ensure_ascii=False, indent=2))
+        typer.echo(json.dumps([path.as_json() for path in found], ensure_ascii=False, indent=2))
     else:
-        simulation.show(console(), paths)
+        simulation.show(console(), found)
 
 
 @lifecycle.command("schema")

@@ -94,7 +94,8 @@ def _lifecycle(name: str, part: Json) -> Tree:
 
 
 def _came(last: Json) -> str:
-    came = f"came from {last['from']} by {last['transition']}" if last["from"] else "began here"
+    by = f" by {last['transition']}" if last["transition"] else ""
+    came = f"came from {last['from']}{by}" if last["from"] else "began here"
     read = f" ({in_words(last['facts'], 'was')})" if last["facts"] else ""
     return escape(f"{came}: {_cause(last['cause'])}{read}")
 
@@ -107,6 +108,10 @@ def _cause(cause: Json) -> str:
         return f"time, at {readable(cause['due_at'])}"
     if kind == "published":
         return f"version {cause['version']} was published"
+    if kind == "manual":
+        return f'moved by hand by {cause["by"]}, with the reason "{cause["reason"]}" (move {cause["move_id"]})'
+    if kind == "recomputed":
+        return f"an import until {readable(cause['imported_until'])} reached behind it, and history was lived again"
     return ", ".join([kind, *(f"{name} {readable(value)}" for name, value in cause.items() if name != "kind")])
 
 
