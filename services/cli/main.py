@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from services.cli import dead_letters, keys, schema, serving
+from services.cli import dead_letters, keys, schema, serving, tenants
 from services.cli.console import CommandGroup, as_typed_here, program
 from services.cli.demo import command as demo
 from services.cli.doctor import command as doctor
+from services.cli.importing import command as importing
 from services.cli.lifecycles import command as lifecycles
 from services.cli.lifecycles import explaining, rebuilding
 
@@ -20,7 +21,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (serving, schema, keys, dead_letters, lifecycles, explaining, rebuilding, demo, doctor):
+for group in (
+    serving,
+    schema,
+    keys,
+    tenants,
+    dead_letters,
+    lifecycles,
+    explaining,
+    rebuilding,
+    demo,
+    doctor,
+    importing,
+):
     group.add_to(app)
 
 
