@@ -19,7 +19,15 @@ from services.stage_engine.domain.decision import Applied, BehindClock
 from services.stage_engine.domain.event import Activation, Event, Lived, Tick
 from services.stage_engine.domain.lifecycle import Rules
 from services.stage_engine.domain.own_facts import OwnFacts, Tallies
-from services.stage_engine.domain.recomputing import NotLivable, decide_anew, is_due, live_again, marked, set_aside
+from services.stage_engine.domain.recomputing import (
+    NotLivable,
+    decide_anew,
+    is_due,
+    live_again,
+    marked,
+    set_aside,
+    up_to_import,
+)
 from services.stage_engine.domain.state import CustomerState, Recomputed
 from services.stage_engine.looking_back import look_back
 from services.stage_engine.rulebook import RuleBook
@@ -160,7 +168,8 @@ class _Again:
         """To where the customer was decided anew."""
         events = [each.event for each in self.lived if each.offset < recomputed.below]
         base = replace(self.base, activation=recomputed.activation)
-        self._keep(Applied(marked(live_again(self._rules(recomputed.activation), base, events), recomputed)))
+        rules = self._rules(recomputed.activation)
+        self._keep(Applied(marked(rules, live_again(rules, base, events), recomputed)))
 
     def live(self, each: Lived) -> None:
         """An event at its place in the log."""
@@ -170,6 +179,8 @@ class _Again:
         rules = self._rules(self.state.activation)
         if is_due(self.state, each.event.logged_ms, self.settle_ms):
             self._keep(decide_anew(rules, self.state, self.base, self.lived, each.offset))
+        if (woken := up_to_import(rules, self.state, each.event, self.settle_ms)) is not None:
+            self._keep(woken)
         decision = advance(rules, self.state, each.event)
         if isinstance(decision, BehindClock):
             decision = Applied(set_aside(self.state, each.event))

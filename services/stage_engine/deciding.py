@@ -21,7 +21,7 @@ from services.stage_engine.domain.decision import (
 from services.stage_engine.domain.event import Event, Tick
 from services.stage_engine.domain.lifecycle import Rules, RulesOf
 from services.stage_engine.domain.publishing import SNAPSHOT_EVENTS
-from services.stage_engine.domain.recomputing import decide_anew, is_due, set_aside
+from services.stage_engine.domain.recomputing import decide_anew, is_due, set_aside, up_to_import
 from services.stage_engine.domain.state import CustomerState
 from services.stage_engine.looking_back import PastLives
 from services.stage_engine.store.customers import CustomerKey
@@ -142,8 +142,12 @@ class _Deciding:
         """One event: applied, set aside until its customer is decided anew, or refused."""
         event, decided = entry.event, self.decided
         customer = CustomerKey(event.tenant, event.customer_id)
+        rules = self.rules_of(event.tenant)
         state = self._ready(customer, event.logged_ms, entry.offset)
-        decision = _advance(self.rules_of(event.tenant), state, event)
+        if event.backfill and (woken := up_to_import(rules, state, event, self.states.settle_ms)) is not None:
+            decided.keep(customer, woken, None)
+            state = woken.state
+        decision = _advance(rules, state, event)
         if isinstance(decision, Applied):
             decided.keep(customer, decision, traceparent)
             if event.type in SNAPSHOT_EVENTS:

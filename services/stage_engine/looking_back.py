@@ -65,11 +65,19 @@ def suspects(states: Mapping[CustomerKey, CustomerState], entries: Sequence[Entr
         if key in waiting and event.logged_ms >= waiting[key] + settle_ms:
             found.due.add(key)
         before = reached[key] if key in reached else states[key].decided_until_ms if key in states else 0
-        if event.backfill and event.arrival_ms < before:
+        if event.backfill and event.arrival_ms < max(before, _ripe_by(states.get(key), event.logged_ms)):
             found.aside.add(key)
             waiting[key] = event.logged_ms
         reached[key] = max(before, event.arrival_ms)
     return found
+
+
+def _ripe_by(state: CustomerState | None, logged_ms: int) -> int:
+    """Until when timers may have decided something before an imported event came."""
+    waking = state is not None and any(
+        each.wake_ms is not None and each.wake_ms <= logged_ms for each in state.lifecycles.values()
+    )
+    return logged_ms if waking else 0
 
 
 def waiting(states: Mapping[CustomerKey, CustomerState], until_ms: int, settle_ms: int) -> set[CustomerKey]:

@@ -100,9 +100,7 @@ class Rebuild:
         except Permanent:
             # It can't be lived again as it is kept: that is a difference in everything.
             return NEW_CUSTOMER
-        again = found[-1].state if found else life.base
-        # Who was decided anew has lived on until what had been decided before.
-        return self._ticked(life, again, stored.decided_until_ms) if stored.recomputed and not again.behind else again
+        return found[-1].state if found else life.base
 
     def _until(self, life: Life, state: CustomerState, watermark_ms: int) -> CustomerState:
         """The state with everything published met, and time gone by until the watermark."""

@@ -22,6 +22,8 @@ from tests.faults.processes import ServiceProcess
 
 _TAKEOVER_SECONDS = 30.0
 _POLL_SECONDS = 0.05
+_AGAIN_SECONDS = 0.5
+KEEN = str(Path(__file__).with_name("pulse_keen.yaml"))
 _FIRST_SHARE, _LAST_SHARE, _MARGIN_SHARE = 0.03, 0.9, 0.02
 
 
@@ -37,6 +39,7 @@ class Deed(StrEnum):
     KILL_POSTGRES = "PostgreSQL killed and started"
     RESTART_KAFKA = "Kafka restarted"
     KILL_KAFKA = "Kafka killed and started"
+    PUBLISH = "another version of a lifecycle published, or the one before again"
 
 
 _KILLS = (Deed.KILL_ENGINE, Deed.KILL_INGEST, Deed.KILL_NOTIFIER)
@@ -96,6 +99,8 @@ class Chaos:
             return await self._suspend_notifier()
         if deed in _KILLS:
             return await self._kill(self.chance.choice(self.cluster.of(deed.rsplit(" ", 1)[1])))
+        if deed is Deed.PUBLISH:
+            return await self._publish()
         server: dict[Deed, tuple[Callable[[], object], ...]] = {
             Deed.RESTART_POSTGRES: (self.cluster.postgres.restart,),
             Deed.KILL_POSTGRES: (self.cluster.postgres.kill, self.cluster.postgres.start),
@@ -132,6 +137,17 @@ class Chaos:
         await asyncio.sleep(self.chance.uniform(0, 1))
         process.resume()
         self.journal.write(f"  {process.name} goes on")
+
+    async def _publish(self) -> None:
+        """As a person would, again and again until the command says that it is done."""
+        forth = self.journal.deeds[Deed.PUBLISH] % 2 == 1
+        what = ["publish", KEEN] if forth else ["rollback", "pulse", "--migrate", "keen=active"]
+        while True:
+            code, said = await self.cluster.command("lifecycle", *what, "-m", "to see whether it holds")
+            self.journal.write(f"  {what[0]}: {said[-1] if said else code}")
+            if code == 0 or self.load.share >= 1:
+                return
+            await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _owners(self) -> list[ServiceProcess]:
         """Engines that have claimed something; waits until one has."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -95,6 +97,17 @@ class Cluster:
             "delivery_lease_seconds": "5",
         }
         return {f"JORNADA_{name.upper()}": value for name, value in settings.items()}
+
+    async def command(self, *words: str) -> tuple[int, list[str]]:
+        """Run `jornada …` with the engines' settings; its exit code, and the lines that it wrote."""
+        running = await asyncio.create_subprocess_exec(
+            *[sys.executable, "-m", "services.cli.main", *words],
+            env={"PATH": os.environ.get("PATH", ""), **self.of("engine")[0].environment},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await running.communicate()
+        return running.returncode or 0, said.decode(errors="replace").strip().splitlines()
 
     async def supervise(self) -> None:
         """Start again what ended by itself, as whoever runs the service would. Runs until cancelled."""

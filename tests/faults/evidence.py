@@ -13,12 +13,17 @@ from services.notifier.domain.delivery import Planned
 from services.notifier.store import tables as notifier
 from services.notifier.store.deliveries import COLUMNS, planned_of
 from services.stage_engine.domain.state import CustomerState, decode_state
+from services.stage_engine.rebuilding import Difference, Rebuild
+from services.stage_engine.rulebook import RuleBook
+from services.stage_engine.store import activations
 from services.stage_engine.store import tables as engine
 from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.history import Past
+from shared.auth.tenants import Tenants
 from shared.contracts.topics import Topic
 from shared.db.port import Database, Transaction
 from shared.log.port import Record
+from tests.faults.replay import CURRENCY, SETTLE_MS, Activations
 from tests.faults.topics import Topics
 
 
@@ -58,19 +63,39 @@ class Evidence:
     stage_changed: Sequence[Record]
     customer_updated: Sequence[Record]
     letters: frozenset[str]
+    activations: Activations
+    rulebook: RuleBook
+    differences: Sequence[Difference]
+    """What `jornada rebuild` finds."""
 
 
 async def gather(database: Database, topics: Topics, letters: Path) -> Evidence:
     """Read it all."""
     async with database.reading() as transaction:
         found = await _tables(transaction)
+    rulebook, stored = await _rules(database)
+    rebuild = Rebuild(database, rulebook, SETTLE_MS)
     return Evidence(
         **found,
         events=await topics.read(Topic.EVENTS),
         stage_changed=await topics.read(Topic.STAGE_CHANGED),
         customer_updated=await topics.read(Topic.CUSTOMER_UPDATED),
         letters=_names(letters),
+        activations=stored,
+        rulebook=rulebook,
+        differences=[each async for page in rebuild.pages() for each in page.differences],
     )
+
+
+async def _rules(database: Database) -> tuple[RuleBook, Activations]:
+    """Every definition that held somewhere, and from where on."""
+    rulebook = RuleBook({}, Tenants(database), CURRENCY)
+    async with database.reading() as transaction:
+        partitions = [row[0] for row in await _rows(transaction, select(engine.progress.c.partition))]
+        stored = {each: await activations.of_partition(transaction, each, 0) for each in partitions}
+        for each in (step for steps in stored.values() for step in steps):
+            await rulebook.learn(transaction, each.versions)
+    return rulebook, stored
 
 
 def _names(letters: Path) -> frozenset[str]:

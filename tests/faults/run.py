@@ -21,7 +21,7 @@ from tests.faults.draining import drained
 from tests.faults.evidence import Evidence, gather
 from tests.faults.load import Load
 from tests.faults.receiver import Receiver, receiving
-from tests.faults.replay import LIFECYCLES, replay_history, replay_log, rules_of
+from tests.faults.replay import Replaying, activations_in_log, lives_in_history, lives_in_log
 from tests.faults.story import TENANT, Size, tell
 from tests.faults.topics import reading_topics
 from tests.faults.verify import (
@@ -34,6 +34,7 @@ from tests.faults.verify import (
     nothing_lost,
     planned_once,
     published,
+    rebuilt,
     sent,
 )
 
@@ -137,7 +138,8 @@ def _behaviour(load: Load, journal: Journal, left: dict[str, int]) -> Finding:
 def verified(evidence: Evidence, audience: Audience, acknowledged: set[tuple[str, str]]) -> Iterator[Finding]:
     """Every check of what is there against what was acknowledged (customer and event id) and against the replays, which
     come last since they take longest."""
-    rules, now = rules_of(LIFECYCLES), now_ms()
+    now = now_ms()
+    published_there = activations_in_log(evidence.events, evidence.activations)
     yield nothing_lost(evidence, acknowledged)
     yield none_double(evidence)
     yield published(evidence)
@@ -145,9 +147,12 @@ def verified(evidence: Evidence, audience: Audience, acknowledged: set[tuple[str
     yield planned_once(evidence, audience)
     yield ended_once(evidence, now)
     yield sent(evidence, audience)
-    yield equal_to_replay(evidence, replay_history(rules, evidence.history, now), "the history")
+    yield rebuilt(evidence, published_there)
+    by_tables = Replaying(evidence.rulebook, evidence.activations, PARTITIONS, now)
+    yield equal_to_replay(evidence, by_tables.all(lives_in_history(evidence.history)), "the history")
     refused = frozenset((each.partition, each.offset) for each in evidence.dead_letters)
-    yield equal_to_replay(evidence, replay_log(rules, evidence.events, refused, now), "the topic")
+    by_log = Replaying(evidence.rulebook, published_there, PARTITIONS, now)
+    yield equal_to_replay(evidence, by_log.all(lives_in_log(evidence.events, refused)), "the topic")
 
 
 async def _audience(stage: _Stage) -> Audience:

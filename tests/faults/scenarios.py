@@ -21,6 +21,9 @@ FULL = Scenario(
             Deed.KILL_POSTGRES,
             Deed.RESTART_KAFKA,
             Deed.KILL_KAFKA,
+            Deed.PUBLISH,
+            Deed.PUBLISH,
+            Deed.PUBLISH,
         ),
     ),
     pace=90,
@@ -31,7 +34,7 @@ FULL = Scenario(
 SHORT = Scenario(
     size=Size(events=3_000, customers=300),
     team=Team(engines=2, notifiers=1),
-    trouble=Trouble(kills=3, others=(Deed.SUSPEND_ENGINE, Deed.KILL_POSTGRES)),
+    trouble=Trouble(kills=3, others=(Deed.SUSPEND_ENGINE, Deed.KILL_POSTGRES, Deed.PUBLISH, Deed.PUBLISH)),
     pace=130,
     patience_seconds=40,
 )

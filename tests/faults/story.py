@@ -40,16 +40,20 @@ class Posting:
 
 def tell(size: Size, now_ms: int, chance: random.Random) -> list[Posting]:
     """All requests in order. One customer in twenty has a history that is imported first, as one batch in order of
-    time; everybody else's events come shuffled, up to hours after they happened. A tenth is posted twice, half of those
-    at nearly the same moment."""
+    time, another one in twenty in the midst of what they do. Everybody's other events come shuffled, up to hours after
+    they happened. A tenth is posted twice, half of those at nearly the same moment."""
     imported = [f"i-{number}" for number in range(size.customers // 20)]
     imports = [Posting(tuple(_history(customer, now_ms, chance))) for customer in imported]
     left = size.events - sum(len(posting.events) for posting in imports)
     customers = [*imported, *(f"c-{number}" for number in range(size.customers - len(imported)))]
     events = [_signup(customer, now_ms, chance) for customer in customers[len(imported) :]]
+    late = [Posting(tuple(_history(customer, now_ms, chance))) for customer in customers[len(imported) :: 20]]
+    left -= sum(len(posting.events) for posting in late)
     events += [_event(number, chance.choice(customers), now_ms, chance) for number in range(left - len(events))]
     chance.shuffle(events)
-    return [*imports, *_again(_postings(events, chance), size.duplicates, chance)]
+    told = [*_postings(events, chance), *late]
+    chance.shuffle(told)
+    return [*imports, *_again(iter(told), size.duplicates, chance)]
 
 
 def _postings(events: Sequence[Posted], chance: random.Random) -> Iterator[Posting]:

@@ -15,12 +15,13 @@ from services.notifier.domain.delivery import Channel, Suppressed
 from services.notifier.domain.plan import plan_campaign, plan_webhooks
 from services.notifier.domain.subscription import Subscription
 from services.stage_engine.domain.publishing import change_id, snapshot
+from services.stage_engine.store.activations import Stored
 from shared.contracts.cloudevent import decode, record_key
 from shared.contracts.customer_updated import read_customer_updated
 from shared.contracts.outcomes import Outcome
 from shared.contracts.stage_changed import read_stage_changed
 from tests.faults.evidence import Evidence
-from tests.faults.replay import Replayed
+from tests.faults.replay import Activations, Replayed
 
 _SHOWN = 8
 _T = TypeVar("_T")
@@ -81,6 +82,23 @@ def equal_to_replay(evidence: Evidence, replayed: Replayed, source: str) -> Find
     timers = sum(b'"kind":"timer"' in data for data in lived.values())
     finding.seen = f"{len(lived):,} stage changes of {len(evidence.states):,} customers, {timers:,} by timers"
     return finding
+
+
+def rebuilt(evidence: Evidence, published_there: Activations) -> Finding:
+    """(g) What `jornada rebuild` says, and that partitions went by what the control records on the topic say."""
+    finding = Finding("rebuild finds no difference; every publication holds from its own record on")
+    for each in _first(evidence.differences):
+        finding.violations.append(f"{each.customer.customer_id} lived again differs in {each.fields}")
+    for partition, steps in evidence.activations.items():
+        finding.same(f"activations of partition {partition}", map(_told, published_there[partition]), map(_told, steps))
+    publications = max((len(steps) for steps in evidence.activations.values()), default=1) - 1
+    anew = sum(state.recomputed is not None for state in evidence.states.values())
+    finding.seen = f"{len(evidence.states):,} customers, {anew:,} decided anew; {publications} publications"
+    return finding
+
+
+def _told(each: Stored) -> tuple[object, ...]:
+    return each.number, each.publish_id, each.offset, each.at_ms, tuple(sorted(each.versions.items()))
 
 
 def _difference(key: object, lived: bytes, replayed: bytes) -> str:

@@ -28,6 +28,19 @@ def set_aside(state: CustomerState, event: Event) -> CustomerState:
     return replace(state, behind=True, imported_until_ms=imported_until_ms(state, event))
 
 
+def up_to_import(rules: Rules, state: CustomerState, event: Event, settle_ms: int) -> Applied | None:
+    """What time alone had brought before an imported event came; None when that is nothing.
+
+    Whether a partition's watermark had noticed it by then must make no difference. While an import of this customer is
+    coming in, timers wait for its end; a stranger has none.
+    """
+    if not (event.backfill and state.revision and event.logged_ms >= state.imported_until_ms + settle_ms):
+        return None
+    ticked = advance(rules, state, Tick("", "", event.logged_ms))
+    assert isinstance(ticked, Applied)
+    return None if ticked.state is state else ticked
+
+
 def is_due(state: CustomerState, logged_ms: int, settle_ms: int) -> bool:
     """Whether the customer has to be decided anew before anything that the log took at `logged_ms`."""
     return state.behind and logged_ms >= state.imported_until_ms + settle_ms
@@ -63,36 +76,42 @@ def live_again(rules: Rules, base: CustomerState, events: Iterable[Event]) -> Cu
     return state
 
 
+def marked(rules: Rules, again: CustomerState, recomputed: Recomputed) -> CustomerState:
+    """The state that a life lived again came to, counted as it was when it was decided anew."""
+    state = _on(rules, again, recomputed.until_ms)
+    return replace(
+        state,
+        sequence=state.sequence + recomputed.sequence_ahead,
+        revision=state.revision + recomputed.revision_ahead,
+        activation=recomputed.activation,
+        recomputed=recomputed,
+    )
+
+
 def _recompute(rules: Rules, before: CustomerState, again: CustomerState, below: int) -> Applied:
     """From the state before and the life lived again, to the new state and the changes that lead there.
 
     Time goes on until what was decided before: no silence that was noticed already is noticed twice. `below` is the offset
     up to which history was lived.
     """
-    ticked = advance(rules, again, Tick("", "", before.decided_until_ms))
-    assert isinstance(ticked, Applied)
-    moved = [each for each in rules.lifecycles if _stage(before, each) != _stage(ticked.state, each)]
-    sequence, revision = before.sequence + len(moved), before.revision + 1
-    marked = Recomputed(
+    state = _on(rules, again, before.decided_until_ms)
+    moved = [each for each in rules.lifecycles if _stage(before, each) != _stage(state, each)]
+    recomputed = Recomputed(
         below=below,
+        until_ms=before.decided_until_ms,
         activation=before.activation,
-        sequence_ahead=sequence - ticked.state.sequence,
-        revision_ahead=revision - ticked.state.revision,
+        sequence_ahead=before.sequence + len(moved) - state.sequence,
+        revision_ahead=before.revision + 1 - state.revision,
     )
-    state = replace(ticked.state, sequence=sequence, revision=revision, activation=before.activation, recomputed=marked)
+    state = marked(rules, again, recomputed)
     numbered = enumerate(moved, start=before.sequence + 1)
     return Applied(state, tuple(_correction(each, before, state, number) for number, each in numbered))
 
 
-def marked(again: CustomerState, recomputed: Recomputed) -> CustomerState:
-    """The state of a life lived again, counted as it was when it was decided anew."""
-    return replace(
-        again,
-        sequence=again.sequence + recomputed.sequence_ahead,
-        revision=again.revision + recomputed.revision_ahead,
-        activation=recomputed.activation,
-        recomputed=recomputed,
-    )
+def _on(rules: Rules, state: CustomerState, until_ms: int) -> CustomerState:
+    ticked = advance(rules, state, Tick("", "", until_ms))
+    assert isinstance(ticked, Applied)
+    return ticked.state
 
 
 def _stage(state: CustomerState, lifecycle: Lifecycle) -> str | None:

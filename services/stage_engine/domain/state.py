@@ -30,11 +30,13 @@ class LifecycleState(msgspec.Struct, frozen=True, omit_defaults=True):
 class Recomputed(msgspec.Struct, frozen=True):
     """How a state came about that was decided anew, because an import reached behind what had been decided.
 
-    Events below the offset `below` were lived in the order of (arrival, offset), all under the versions of `activation`.
+    Events below the offset `below` were lived in the order of (arrival, offset), all under the versions of `activation`, and
+    then time until `until_ms`, where the decisions before had come to.
     What had been published until then stays: sequence and revision are so far ahead of what that life alone gives.
     """
 
     below: int
+    until_ms: int
     activation: int
     sequence_ahead: int
     revision_ahead: int

@@ -12,11 +12,11 @@ import pytest
 from sqlalchemy import func, select
 
 from services.stage_engine.batch import Batches
-from services.stage_engine.deciding import RulesOf
 from services.stage_engine.definitions.registering import register
 from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
 from services.stage_engine.domain.decision import Applied, StageChange
 from services.stage_engine.domain.event import Event, Origin, Tick
+from services.stage_engine.domain.lifecycle import RulesOf
 from services.stage_engine.domain.publishing import publish_change
 from services.stage_engine.domain.state import CustomerState, decode_state
 from services.stage_engine.ownership import Workshop
