@@ -5,7 +5,8 @@ Times are whole minutes; `D` is a day. A table has one stage change a line:
     at  lifecycle  from  to  transition  entry  sequence  revision  flags  cause
 
 with `-` for null, the flags s (settled), l (late) and b (backfill) or `.` for none of them, and as cause the event's
-id (e1, e2, … in the order in which the steps were written), `due:<minute>` for a timer, or `pub:<number>` for an activation.
+id (e1, e2, … in the order in which the steps were written), `due:<minute>` for a timer, `pub:<number>` for an activation,
+`hand:<id>` for a move by hand, or `anew:<minute>` for a life decided anew.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from services.stage_engine.definitions.definition import parse_definition
 from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
 from services.stage_engine.domain.decision import (
     Applied,
+    ByActivation,
     ByEvent,
+    ByHand,
     ByTimer,
     CausedBy,
     Decision,
@@ -150,7 +153,13 @@ def row(change: StageChange) -> str:
 def _cause(cause: CausedBy) -> str:
     if isinstance(cause, ByEvent):
         return cause.event.id
-    return f"due:{cause.due_ms // MINUTE_MS}" if isinstance(cause, ByTimer) else f"pub:{cause.activation.number}"
+    if isinstance(cause, ByTimer):
+        return f"due:{cause.due_ms // MINUTE_MS}"
+    if isinstance(cause, ByActivation):
+        return f"pub:{cause.activation.number}"
+    if isinstance(cause, ByHand):
+        return f"hand:{cause.move_id}"
+    return f"anew:{cause.imported_until_ms // MINUTE_MS}"
 
 
 def table(text: str) -> list[str]:
