@@ -53,10 +53,14 @@ class ServiceProcess:
         return now
 
     def stop(self) -> None:
-        """SIGTERM, then wait."""
+        """SIGTERM, then wait; whoever does not end is killed."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(20)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
 
     def _cpu(self) -> float:
         times = psutil.Process(self.process.pid).cpu_times()

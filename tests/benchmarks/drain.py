@@ -3,120 +3,130 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import httpx2
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import func, select
 
 from services.stage_engine.store import tables
-from shared.contracts.cloudevent import Posted, encode_posted, headers, record_key
 from shared.contracts.times import now_ms
 from shared.contracts.topics import Topic
 from shared.db.connect import connect
 from shared.db.port import Database
-from shared.log.connect import open_log
-from shared.log.port import Message
+from tests.benchmarks.backlog import Backlog, append
 from tests.benchmarks.cluster import Cluster, ServiceProcess
 from tests.benchmarks.report import Line, step
 
 EVENTS = 200_000
 CUSTOMERS = 20_000
-_TYPES = ("signup", "purchase", "engagement", "cart_updated", "survey_response", "complaint", "complaint_resolved")
-_WEIGHTS = (8, 25, 45, 14, 4, 2, 2)
-
-
-def messages(tenant: str, count: int, customers: int, seed: int) -> list[Message]:
-    """A shop's mixture: mostly visits and carts, a quarter purchases, few complaints."""
-    source, now = random.Random(seed), now_ms()
-    made = []
-    for number in range(count):
-        customer = f"c-{source.randrange(customers)}"
-        kind = source.choices(_TYPES, _WEIGHTS)[0]
-        posted = Posted(
-            tenant, customer, f"e-{seed}-{number}", kind, now - source.randrange(60_000), _data(kind, number)
-        )
-        made.append(Message(record_key(tenant, customer), encode_posted(posted), headers(kind, None)))
-    return made
-
-
-def _data(kind: str, number: int) -> bytes:
-    texts: Mapping[str, str] = {
-        "signup": f'{{"name":"Ana {number}","email":"ana{number}@shop.example","locale":"pt-BR"}}',
-        "purchase": f'{{"order_id":"o-{number}","amount":"129.90","currency":"BRL"}}',
-        "engagement": '{"channel":"visit"}',
-        "cart_updated": f'{{"cart_id":"k-{number}","items":[{{"sku":"A1","quantity":2}}]}}',
-        "survey_response": f'{{"kind":"nps","score":{number % 11}}}',
-        "complaint": f'{{"complaint_id":"p-{number}","severity":"low"}}',
-        "complaint_resolved": f'{{"complaint_id":"p-{number}"}}',
-    }
-    return texts[kind].encode()
-
-
 RUNS = ((1, 8_000), (2, 12_000))
 """Numbers of engines, each with the events per second to be reached. Each run has servers of its own: the second one would
 otherwise measure a database that is twice as large."""
+FIRST_PORT = 8110
+
+Watch = Callable[[int, Sequence[ServiceProcess]], None]
+"""Is told now and then how many events are applied."""
 
 
-async def measure(cluster: Cluster, engines: int, goal: int) -> list[Line]:
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What a drain came to. CPU and phases are microseconds per event; phases are time gone by, and two batches overlap."""
+
+    rate: float
+    cpu: Mapping[str, float]
+    phases: Mapping[str, float]
+    memory_mib: float
+
+    def cpu_text(self) -> str:
+        """For the table."""
+        return ", ".join(f"{name} {cost:.0f}" for name, cost in self.cpu.items())
+
+    def phases_text(self) -> str:
+        """For the table."""
+        return ", ".join(f"{name} {cost:.0f}" for name, cost in self.phases.items())
+
+
+async def measure(cluster: Cluster, engines: int, goal: int, scale: float = 1.0) -> list[Line]:
     """Drain a backlog of one fresh tenant."""
-    step(f"engine drain with {engines} engine{'s' if engines > 1 else ''}")
-    await _load(cluster, f"drain{engines}", engines)
-    before = cluster.server_cpu()
-    rate, services = await _drain(cluster, engines)
-    after = cluster.server_cpu()
-    cpu = [f"engine{'s' if engines > 1 else ''} {sum(each.cpu_seconds() for each in services) / EVENTS * 1e6:.0f}"]
-    cpu += [f"{name} {(after[name] - before[name]) / EVENTS * 1e6:.0f}" for name in after]
-    memory = max(each.rss() for each in services) / 2**20
-    cluster.stop(services)
-    what = f"engine drain, {EVENTS:,} events, {CUSTOMERS:,} customers, {engines} engine{'s' if engines > 1 else ''}"
+    many = f"{engines} engine{'s' if engines > 1 else ''}"
+    step(f"engine drain with {many}")
+    backlog = Backlog(f"drain{engines}", int(EVENTS * scale), int(CUSTOMERS * scale), engines)
+    await append(cluster, backlog.messages())
+    found = await drain(cluster, backlog.events, engines)
+    what = f"engine drain, {backlog.events:,} events, {backlog.customers:,} customers, {many}"
     return [
-        Line(what, f"{rate:,.0f} events/s", f"≥ {goal:,}", rate >= goal, ", ".join(cpu)),
-        Line("  memory of an engine after that", f"{memory:.0f} MiB", "≤ 200", memory <= 200),
+        Line(what, f"{found.rate:,.0f} events/s", f"≥ {goal:,}", found.rate >= goal, found.cpu_text()),
+        Line("  time in each phase of a batch, µs per event", found.phases_text()),
+        Line("  memory of an engine after that", f"{found.memory_mib:.0f} MiB", "≤ 200", found.memory_mib <= 200),
     ]
 
 
-async def _load(cluster: Cluster, tenant: str, seed: int) -> None:
-    database = connect(cluster.settings.database_url, 2)
-    log = open_log(cluster.settings, database)
-    producer = await log.producer()
-    backlog = messages(tenant, EVENTS, CUSTOMERS, seed)
-    for start in range(0, EVENTS, 2_000):
-        await producer.append(Topic.EVENTS, backlog[start : start + 2_000])
-    await producer.close()
-    await log.close()
-    await database.close()
-
-
-async def _drain(cluster: Cluster, engines: int) -> tuple[float, list[ServiceProcess]]:
-    """From when every engine has its share of the partitions until the last record has come to a topic.
+async def drain(cluster: Cluster, events: int, engines: int = 1, watch: Watch | None = None) -> Drained:
+    """Apply so many events that wait in the log. From when every engine has its share of the partitions until the last
+    record has come to a topic.
 
     The end is the log's own time of the last record: outbox rows are deleted a while after they were appended.
     """
     database = connect(cluster.settings.database_url, 2)
-    already = await _applied(database)
-    services = [await asyncio.to_thread(cluster.start, "engine", 8110 + number) for number in range(engines)]
-    share = cluster.settings.partitions // engines
-    while not all(await asyncio.gather(*(_owns(each, share) for each in services))):
-        await asyncio.sleep(0.02)
+    already = await applied(database)
+    services = [await asyncio.to_thread(cluster.start, "engine", FIRST_PORT + number) for number in range(engines)]
+    await share_partitions(cluster, services)
     for each in services:
         each.mark()
-    first, started_ms = await _applied(database), now_ms()
-    while await _applied(database) < already + EVENTS or await _waiting(database):
+    servers = cluster.server_cpu()
+    first, started_ms = await applied(database), now_ms()
+    while (done := await applied(database)) < already + events or await waiting(database):
+        if watch is not None:
+            watch(done - already, services)
         await asyncio.sleep(0.1)
-    seconds = (await _last_arrival_ms(cluster) - started_ms) / 1000
+    used = {name: total - servers[name] for name, total in cluster.server_cpu().items()}
+    seconds = (await last_arrival_ms(cluster) - started_ms) / 1000
     await database.close()
-    return (already + EVENTS - first) / seconds, services
+    counted = already + events - first
+    cpu = {"engines" if engines > 1 else "engine": sum(each.cpu_seconds() for each in services), **used}
+    phases = await _phases(services)
+    memory = max(each.rss() for each in services) / 2**20
+    cluster.stop(services)
+    return Drained(
+        counted / seconds,
+        {name: spent / counted * 1e6 for name, spent in cpu.items()},
+        {name: spent / events * 1e6 for name, spent in phases.items()},
+        memory,
+    )
+
+
+async def share_partitions(cluster: Cluster, services: Sequence[ServiceProcess]) -> None:
+    """Wait until every engine has as many partitions as the others."""
+    share = cluster.settings.partitions // len(services)
+    while not all(await asyncio.gather(*(_owns(each, share) for each in services))):
+        await asyncio.sleep(0.02)
 
 
 async def _owns(service: ServiceProcess, partitions: int) -> bool:
+    return f'jornada_partitions_owned{{service="engine"}} {partitions:.1f}' in await _metrics(service)
+
+
+async def _metrics(service: ServiceProcess) -> str:
     async with httpx2.AsyncClient() as client:
-        metrics = (await client.get(f"{service.url}/metrics")).text
-    return f'jornada_partitions_owned{{service="engine"}} {partitions:.1f}' in metrics
+        return (await client.get(f"{service.url}/metrics")).text
 
 
-async def _last_arrival_ms(cluster: Cluster) -> int:
+async def _phases(services: Sequence[ServiceProcess]) -> dict[str, float]:
+    """Seconds that batches have spent in each phase."""
+    found: dict[str, float] = {}
+    for service in services:
+        for family in text_string_to_metric_families(await _metrics(service)):
+            for sample in family.samples:
+                if sample.name == "jornada_batch_phase_seconds_sum" and sample.labels["service"] == "engine":
+                    phase = sample.labels["phase"]
+                    found[phase] = found.get(phase, 0.0) + sample.value
+    return found
+
+
+async def last_arrival_ms(cluster: Cluster) -> int:
     """When the last record came to the topics that engines write."""
     consumer = AIOKafkaConsumer(bootstrap_servers=cluster.settings.kafka_bootstrap)
     await consumer.start()
@@ -137,14 +147,15 @@ async def _last_arrival_ms(cluster: Cluster) -> int:
         await consumer.stop()
 
 
-async def _applied(database: Database) -> int:
+async def applied(database: Database) -> int:
     """Events applied, by the progress rows: every offset of the topic is an event here."""
     async with database.reading() as transaction:
         found = await transaction.execute(select(func.coalesce(func.sum(tables.progress.c.next_offset), 0)))
         return int(found.scalar_one())
 
 
-async def _waiting(database: Database) -> bool:
+async def waiting(database: Database) -> bool:
+    """Whether the outbox holds anything."""
     async with database.reading() as transaction:
         found = await transaction.execute(select(tables.outbox.c.position).limit(1))
         return found.first() is not None

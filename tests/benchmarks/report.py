@@ -20,9 +20,9 @@ class Line:
     cpu: str = ""
 
 
-def show(lines: Sequence[Line]) -> None:
-    """Print all rows."""
-    table = Table(title="Jornada benchmarks", show_lines=False)
+def show(lines: Sequence[Line], note: str = "") -> None:
+    """Print all rows, with a note below."""
+    table = Table(title="Jornada benchmarks", caption=note, show_lines=False)
     for heading in ("what", "figure", "goal", "met", "CPU µs per event"):
         table.add_column(heading)
     for line in lines:
