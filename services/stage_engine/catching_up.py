@@ -15,6 +15,7 @@ from itertools import pairwise
 from msgspec.structs import replace
 
 from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
+from services.stage_engine.domain.by_hand import MANUAL_MOVE
 from services.stage_engine.domain.decision import Applied, BehindClock
 from services.stage_engine.domain.event import Activation, Event, Lived, Tick
 from services.stage_engine.domain.lifecycle import Rules
@@ -139,7 +140,8 @@ def replay(
     if recomputed is not None and state.recomputed != recomputed:
         again.jump(recomputed)
     elif state is NEW_CUSTOMER and lived:
-        first = min(each.offset for each in lived)
+        # A move of somebody who was never heard of is refused, and begins nothing.
+        first = min((each.offset for each in lived if each.event.type != MANUAL_MOVE), default=0)
         began = [each.number for each in stored if each.offset <= first]
         again.state = replace(state, activation=max(began, default=0))
     for each in sorted(lived, key=lambda each: each.offset):
@@ -203,6 +205,8 @@ def tallies_of(own: OwnFacts, lived: Sequence[Event], at_ms: int) -> Tallies:
     tallies: Tallies = {}
     reached = 0
     for event in lived:
+        if event.type == MANUAL_MOVE:
+            continue  # nothing that the customer did
         reached = max(reached, event.time_ms)
         tallies, _ = own.take(tallies, event, reached)
     return own.without_past_days(tallies, at_ms)

@@ -27,6 +27,7 @@ from shared.log.port import Record
 _ENVELOPE_ROOM_BYTES = 8 * 1024
 _ID = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 _TENANT = re.compile(TENANT_PATTERN, re.ASCII)
+_TRACE = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]{0,200})?")
 _EARLIEST_YEAR = 1971
 
 
@@ -61,10 +62,10 @@ def read(record: Record, arrival_ms: int, partitions: int) -> Entry | Unreadable
 
 
 def traceparent_of(record: Record) -> str | None:
-    """The trace that a record belongs to, from its headers."""
+    """The trace that a record belongs to, from its headers; None for a text that can't be one."""
     for name, value in record.headers:
         if name == TRACEPARENT:
-            return value.decode(errors="replace")
+            return value.decode() if _TRACE.fullmatch(value) else None
     return None
 
 

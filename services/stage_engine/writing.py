@@ -25,6 +25,9 @@ from shared.db.port import Action, Row, Transaction, Write
 from shared.log.port import Record
 from shared.telemetry import metrics
 
+_LONGEST_SHOWN = 1_000
+"""Characters of a detail, an id or a key in a dead letter; its bytes are kept whole."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -144,13 +147,19 @@ def _letter(record: Record, reason: DeadLetterReason, detail: str, whose: tuple[
         partition=record.partition,
         offset=record.offset,
         reason=reason,
-        detail=detail.replace("\x00", "\\0"),
-        tenant=whose[0],
-        customer_id=whose[1].replace("\x00", "\\0") if whose[1] else whose[1],
+        detail=_shown(detail),
+        tenant=_shown(whose[0]) if whose[0] else None,
+        customer_id=_shown(whose[1]) if whose[1] else None,
         key=record.key,
         value=record.value,
         arrival_ms=record.arrival_ms,
     )
+
+
+def _shown(text: str) -> str:
+    """A producer's text as a terminal and a database can take it: cut short, what can't be printed written as `\\n`."""
+    cut = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+    return cut if cut.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in cut)
 
 
 def _outgoing(outcome: Outcome) -> tuple[list[Outgoing], list[Row]]:
@@ -182,7 +191,7 @@ def _told(letter: DeadLetter) -> Outgoing:
         topic=Topic.EVENTS,
         partition=letter.partition,
         offset=letter.offset,
-        key=(letter.key or b"").decode(errors="replace"),
+        key=(letter.key or b"")[:_LONGEST_SHOWN].decode(errors="replace"),
         excerpt=base64.b64encode((letter.value or b"")[:EXCERPT_BYTES]).decode(),
     )
     produced = Produced(
@@ -194,7 +203,7 @@ def _told(letter: DeadLetter) -> Outgoing:
         time_ms=letter.arrival_ms,
         data=data,
     )
-    return Outgoing(Topic.DEAD_LETTERS, letter.key or b"", encode_produced(produced), None)
+    return Outgoing(Topic.DEAD_LETTERS, (letter.key or b"")[:_LONGEST_SHOWN], encode_produced(produced), None)
 
 
 def _stage_rows(decided: Decided) -> list[Row]:

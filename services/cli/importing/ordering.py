@@ -1,4 +1,7 @@
-"""All events of an import in the order of time, however large it is: a temporary database that no other process sees.
+"""All events of an import, customer by customer and each one's in the order of time, however large it is.
+
+Customer by customer, because an engine takes a pause between two events of one customer for the end of their import, and lets
+their timers go off. They are kept in a temporary database that no other process sees.
 
 It is in memory while it is small, and in a file of the system's folder for temporary files (TMPDIR) beyond that. The
 file has no name, so nothing stays behind, whatever ends the process.
@@ -24,13 +27,15 @@ _CACHE_KIB = 16_384
 _WRITTEN_AT_ONCE = 1_000
 _READ_AT_ONCE = 200
 _TABLES = """
-CREATE TABLE events (time_ms INTEGER, line INTEGER, part INTEGER, type TEXT, customer BLOB, name BLOB, content BLOB, body BLOB);
+CREATE TABLE events (
+    customer INTEGER, time_ms INTEGER, line INTEGER, part INTEGER, type TEXT, name BLOB, content BLOB, body BLOB
+);
 CREATE TABLE problems (line INTEGER, column_name TEXT, pointer TEXT, detail TEXT, advice TEXT);
 BEGIN;
 """
 _INDEXES = """
 CREATE INDEX events_by_name ON events (name, content);
-CREATE INDEX events_in_order ON events (time_ms, line, part);
+CREATE INDEX events_in_order ON events (customer, time_ms, line, part);
 CREATE INDEX problems_in_order ON problems (line);
 """
 _ADD_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -40,13 +45,15 @@ _NAMESAKES = "SELECT line, content, body FROM events WHERE name = ? ORDER BY lin
 _DROP_BAD_LINES = "DELETE FROM events WHERE line IN (SELECT line FROM problems)"
 _DROP_REPEATED = "DELETE FROM events WHERE rowid NOT IN (SELECT min(rowid) FROM events GROUP BY name)"
 _IN_ORDER = (
-    "SELECT time_ms, line, part, body FROM events WHERE (time_ms, line, part) > (?, ?, ?) ORDER BY time_ms, line, part"
+    "SELECT customer, time_ms, line, part, body FROM events WHERE (customer, time_ms, line, part) > (?, ?, ?, ?) "
+    "ORDER BY customer, time_ms, line, part"
 )
-_LEFT = "SELECT count(*) FROM events WHERE (time_ms, line, part) > (?, ?, ?)"
+_LEFT = "SELECT count(*) FROM events WHERE (customer, time_ms, line, part) > (?, ?, ?, ?)"
 
-Place = tuple[int, int, int]
-"""Where an event stands in the order of an import: its time, its line, and which event of the line it is."""
-BEGINNING: Place = (-1, 0, 0)
+Place = tuple[int, int, int, int]
+"""Where an event stands in the order of an import: its customer's number, its time, its line, and which event of the line it
+is."""
+BEGINNING: Place = (-1, -1, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,7 @@ class Queued:
     @property
     def line(self) -> int:
         """The line that it comes from."""
-        return self.place[1]
+        return self.place[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,7 @@ class Contents:
 
 
 class Spool:
-    """Takes events in the order of the file and gives them back in that of time. Use as a context; `sort` in between."""
+    """Takes events in the order of the file and gives them back in that of the import. Use as a context; `sort` in between."""
 
     def __init__(self) -> None:
         self._database = sqlite3.connect("", isolation_level=None)
@@ -97,10 +104,10 @@ class Spool:
 
     def add(self, event: Checked) -> None:
         """Keep an event."""
-        customer = _digest(8, event.customer_id)
+        customer = int.from_bytes(_digest(6, event.customer_id), "big")
         name = _digest(16, event.customer_id, event.id)
         content = blake2b(event.body, digest_size=16).digest()
-        self._events.append((event.time_ms, event.line, event.part, event.type, customer, name, content, event.body))
+        self._events.append((customer, event.time_ms, event.line, event.part, event.type, name, content, event.body))
         if len(self._events) >= _WRITTEN_AT_ONCE:
             self._write()
 
@@ -157,8 +164,8 @@ class Spool:
     def _in_order(self, behind: Place) -> Iterator[Queued]:
         found = self._database.execute(_IN_ORDER, behind)
         while page := found.fetchmany(_READ_AT_ONCE):
-            for time_ms, line, part, body in page:
-                yield Queued((time_ms, line, part), body)
+            for customer, time_ms, line, part, body in page:
+                yield Queued((customer, time_ms, line, part), body)
 
     def _write(self) -> None:
         self._database.executemany(_ADD_EVENT, self._events)

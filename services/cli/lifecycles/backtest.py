@@ -19,7 +19,7 @@ from services.cli.console import console
 from services.cli.database import opened
 from services.cli.lifecycles.backtest_tables import show
 from services.cli.lifecycles.formats import Format, Written
-from services.cli.lifecycles.publishing import Migrate, _pairs
+from services.cli.lifecycles.publishing import Migrate, pairs
 from services.stage_engine.backtesting.backtest import Backtest
 from services.stage_engine.backtesting.findings import Findings, begin
 from services.stage_engine.backtesting.periods import Asked, Every, Span, span
@@ -66,7 +66,7 @@ def backtest(
     """
     definition = load_definition(shipped_or_path(file))
     over = span(Asked(from_, to, every), ZoneInfo(definition.shape.time_zone), now_ms())
-    work = Looking(definition, _pairs(migrate), over, tenant)
+    work = Looking(definition, pairs(migrate), over, tenant)
     try:
         asyncio.run(work.run(load()))
     except KeyboardInterrupt:

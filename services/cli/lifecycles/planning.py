@@ -21,7 +21,7 @@ from services.cli.database import opened
 from services.cli.lifecycles import linting, planned
 from services.cli.lifecycles.formats import Format, Written
 from services.cli.lifecycles.planned import Plan
-from services.cli.lifecycles.publishing import Migrate, _pairs
+from services.cli.lifecycles.publishing import Migrate, pairs
 from services.notifier.definitions.load import read
 from services.notifier.rehearsing import Rehearsal
 from services.stage_engine.candidate import Candidate, load_candidate
@@ -64,7 +64,7 @@ def plan(
     definition, settings = load_definition(shipped_or_path(file)), load()
     if wrong := linting.campaign_problems(definition, settings):
         raise Permanent("\n".join(wrong))
-    work = Planning(settings, definition, tenant, _pairs(migrate))
+    work = Planning(settings, definition, tenant, pairs(migrate))
     try:
         asyncio.run(work.run())
     except KeyboardInterrupt:

@@ -63,7 +63,7 @@ def publish(
     settings = load()
     if wrong := linting.campaign_problems(definition, settings):
         raise Permanent("\n".join(wrong))
-    request = Request(message, author or getpass.getuser(), now_ms(), notify, _pairs(migrate))
+    request = Request(message, author or getpass.getuser(), now_ms(), notify, pairs(migrate))
 
     async def run() -> Published:
         async with opened_with_log(settings) as (database, log):
@@ -81,7 +81,7 @@ def rollback(
     author: Author = None,
 ) -> None:
     """Publish an earlier version again."""
-    request = Request(message, author or getpass.getuser(), now_ms(), notify, _pairs(migrate))
+    request = Request(message, author or getpass.getuser(), now_ms(), notify, pairs(migrate))
 
     async def run() -> Published:
         async with opened_with_log(load()) as (database, log):
@@ -139,11 +139,12 @@ async def _side(side: str) -> Definition:
     return parse_definition(f"{name}@{wanted}", stored[wanted].body)
 
 
-def _pairs(migrate: list[str] | None) -> dict[str, str]:
-    pairs = [each.partition("=") for each in migrate or []]
-    if wrong := [old for old, equals, new in pairs if not (equals and old and new)]:
+def pairs(migrate: list[str] | None) -> dict[str, str]:
+    """What --migrate says, old stage to new one. Raises Permanent for what is not written old=new."""
+    given = [each.partition("=") for each in migrate or []]
+    if wrong := [old for old, equals, new in given if not (equals and old and new)]:
         raise Permanent(f"--migrate {wrong[0]}: write old=new")
-    return {old: new for old, _, new in pairs}
+    return {old: new for old, _, new in given}
 
 
 def _say(out: Console, published: Published) -> None:

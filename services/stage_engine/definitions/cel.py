@@ -39,6 +39,7 @@ _FIELD_TYPES: Mapping[type, Any] = {
     Decimal: cel.Type.DOUBLE,
     str: cel.Type.STRING,
 }
+_LONGEST_DETAIL = 1_000
 _HOLDS, _FAILS = Finding(Verdict.HOLDS), Finding(Verdict.FAILS)
 
 Convert = Callable[[Any], Any]
@@ -74,7 +75,7 @@ class _Expression:
         self.compiled = _compile(source, variables)
 
     def evaluate(self, facts: Mapping[str, FactValue], data: Mapping[str, Any]) -> Any:
-        """CEL's value, which may be an error value. Raises RuntimeError, ValueError, TypeError."""
+        """CEL's value, which may be an error value. Raises RuntimeError, ValueError, TypeError, OverflowError."""
         given: dict[str, Any] = {variable: name in facts for name, variable in self._known}
         for name, variable, convert in self._facts:
             value = facts.get(name)
@@ -102,8 +103,8 @@ class CelCondition:
     def evaluate(self, facts: Mapping[str, FactValue], data: Mapping[str, Any]) -> Finding:
         try:
             result = self._evaluate(facts, data)
-        except (RuntimeError, ValueError, TypeError) as error:
-            return Finding(Verdict.ERROR, str(error))
+        except (RuntimeError, ValueError, TypeError, OverflowError) as error:
+            return Finding(Verdict.ERROR, str(error)[:_LONGEST_DETAIL])
         if result.type() == cel.Type.ERROR:
             return _not_computed(str(result.value()))
         return _HOLDS if result.value() is True else _FAILS
@@ -126,7 +127,7 @@ class CelFormula:
     def compute(self, facts: Mapping[str, FactValue]) -> FactValue | None:
         try:
             result = self._expression.evaluate(facts, {})
-        except (RuntimeError, TypeError) as error:
+        except (RuntimeError, TypeError, OverflowError) as error:
             raise FactFailed(f"{self.source}: {error}") from None
         if result.type() == cel.Type.ERROR:
             finding = _not_computed(str(result.value()))
@@ -152,7 +153,7 @@ _RESULTS: Mapping[FactType, tuple[Any, Convert | None]] = {
 def _not_computed(message: str) -> Finding:
     if "No value with name" in message or "Key not found" in message:
         return Finding(Verdict.UNKNOWN, message.split(": ", 1)[1])
-    return Finding(Verdict.ERROR, message)
+    return Finding(Verdict.ERROR, message[:_LONGEST_DETAIL])  # it may quote a text of the event
 
 
 def _fact_convert(kind: FactType, currency: str) -> Convert | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -185,7 +185,7 @@ def _money(event: Event, field: str, currency: str) -> FactValue | None:
         exact = Decimal(str(amount))
         minor = to_minor(abs(exact), currency)
         return -minor if exact < 0 else minor
-    except (ValueError, TypeError, InvalidOperation):
+    except (ValueError, TypeError, DecimalException):
         return None
 
 

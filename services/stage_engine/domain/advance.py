@@ -30,9 +30,9 @@ from services.stage_engine.domain.event import Activation, Event, Tick
 from services.stage_engine.domain.facts import START_VALUES, Ledger, apply_event
 from services.stage_engine.domain.lifecycle import Lifecycle, Rules
 from services.stage_engine.domain.moves import Hop, Move, arrive, hops, walk_from, walk_on
-from services.stage_engine.domain.own_facts import FactFailed, FactView, Tallies
+from services.stage_engine.domain.own_facts import FactFailed, FactView, Problem, Tallies
 from services.stage_engine.domain.state import CustomerState, FactValue, LifecycleState
-from services.stage_engine.domain.walk import NOTHING, Situation, Walk, facts_read, next_wake_ms
+from services.stage_engine.domain.walk import NOTHING, Situation, Walk, facts_read, next_wake_ms, stands_still
 
 NEW_CUSTOMER = CustomerState(facts=dict(START_VALUES))
 """The state of a customer who was never heard of."""
@@ -136,7 +136,7 @@ class _Advance:
     ) -> Move:
         """Time alone goes by in a lifecycle, from its clock until `at`; others have made `moves` before."""
         after = self._facts(lifecycle, self.state.facts, current.tallies, at, moves)
-        changed = _moved(lifecycle, moves) | self._own_changed(lifecycle, current, clock, after)
+        changed = _moved(lifecycle, moves) | self._own_changed(lifecycle, current, (clock, at), after)
         walk = walk_on(lifecycle, current, Situation(at, clock, after, changed))
         return Move(walk, current, current.tallies, late=False)
 
@@ -144,10 +144,16 @@ class _Advance:
         """Take edges in each lifecycle, by the facts as the event has left them."""
         changed = _changed(self.state.facts, ledger.facts)
         moves: list[Move] = []
+        lifecycles = dict(self.state.lifecycles)
         for lifecycle in self.rules.lifecycles:
-            moves.append(self._move(lifecycle, event, ledger.facts, changed, moves))
+            found = self._move(lifecycle, event, ledger.facts, changed, moves)
+            if isinstance(found, Move):
+                moves.append(found)
+            else:
+                lifecycles[lifecycle.name] = found
         draft = replace(
             self.state,
+            lifecycles=lifecycles,
             facts=ledger.facts,
             notes=ledger.notes,
             decided_until_ms=max(event.arrival_ms, self.state.decided_until_ms),
@@ -162,17 +168,25 @@ class _Advance:
         built_in: dict[str, FactValue],
         changed: frozenset[str],
         moves: Sequence[Move],
-    ) -> Move:
+    ) -> Move | LifecycleState:
+        """What an event makes of the customer in one lifecycle; where it can open no edge, only the clock goes on."""
         current = self.state.lifecycles.get(lifecycle.name)
         clock = event.time_ms if current is None else current.clock_ms
         at = max(event.time_ms, clock)
-        if not lifecycle.reads_more:
-            walk = walk_on(lifecycle, current, Situation(at, clock, built_in, changed, event.type, event.data))
-            return Move(walk, current, NO_TALLIES, late=event.time_ms < clock)
-        tallies, problems = lifecycle.own.take(current.tallies if current else NO_TALLIES, event, at)
+        tallies: Tallies = NO_TALLIES
+        problems: Sequence[Problem] = ()
+        touched = changed
+        if lifecycle.reads_more:
+            tallies, problems = lifecycle.own.take(current.tallies if current else NO_TALLIES, event, at)
+            if moved := lifecycle.own.moved_by(event.type):
+                touched |= moved
+            if moves and lifecycle.reads_stages:
+                touched |= _moved(lifecycle, moves)
+        if current is not None and not problems and stands_still(lifecycle, current, (event.type, touched), at):
+            return LifecycleState(current.stage, current.entered_ms, at, current.entries, current.wake_ms, tallies)
         facts = self._facts(lifecycle, built_in, tallies, at, moves)
-        if current is not None:
-            changed |= _moved(lifecycle, moves) | self._own_changed(lifecycle, current, clock, facts)
+        if current is not None and lifecycle.reads_more:
+            changed |= _moved(lifecycle, moves) | self._own_changed(lifecycle, current, (clock, at), facts, touched)
         walk = walk_on(lifecycle, current, Situation(at, clock, facts, changed, event.type, event.data))
         for each in problems:
             name = f"facts.{each.fact}"
@@ -264,14 +278,25 @@ class _Advance:
         return FactView(lifecycle.own, built_in, tallies, at, stages)
 
     def _own_changed(
-        self, lifecycle: Lifecycle, current: LifecycleState, clock: int, after: Mapping[str, FactValue]
+        self,
+        lifecycle: Lifecycle,
+        current: LifecycleState,
+        between: tuple[int, int],
+        after: Mapping[str, FactValue],
+        moved: frozenset[str] = NOTHING,
     ) -> frozenset[str]:
-        """The lifecycle's own facts that are not what they were at the clock, among those that open a pure edge."""
+        """The lifecycle's own facts that are not after what they were before, between two moments, among those that open a
+        pure edge. `moved` names the facts of events that an event may have changed in between; time alone changes windows."""
         exits = lifecycle.exits.get(current.stage)
         if exits is None or not exits.own_reads:
             return NOTHING
-        before = self._facts(lifecycle, self.state.facts, current.tallies, clock)
-        return frozenset(name for name in exits.own_reads if _value(before, name) != _value(after, name))
+        if exits.decaying and not lifecycle.own.same_day(*between):
+            moved |= exits.decaying
+        names = [name for source in moved if source in exits.own_reads for name in exits.own_reads[source]]
+        if not names:
+            return NOTHING
+        before = self._facts(lifecycle, self.state.facts, current.tallies, between[0])
+        return frozenset(name for name in names if _value(before, name) != _value(after, name))
 
     def _decide(self, moves: Sequence[Move], draft: CustomerState, why: _Why) -> None:
         """The next version of the state, and a stage change for every hop of the moves, in order."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from shared.contracts.money import to_minor
 
 MAX_OPEN_COMPLAINTS = 1_000
 MAX_RESOLVED_REMEMBERED = 100
+LONGEST_ID_KEPT = 24
 PROFILE_FIELDS = ("name", "email", "phone", "locale", "time_zone")
 
 
@@ -170,9 +172,16 @@ def _add_foreign(notes: dict[str, Any], currency: str, minor: int) -> None:
     notes["foreign_revenue"] = {**foreign, currency: foreign.get(currency, 0) + minor}
 
 
+def _remembered(complaint_id: str) -> str:
+    """How an id is kept: a long one by its fingerprint, so that a thousand take little room whatever they are."""
+    if complaint_id.isascii() and len(complaint_id) <= LONGEST_ID_KEPT:
+        return complaint_id
+    return f"#{blake2b(complaint_id.encode(), digest_size=12).hexdigest()}"
+
+
 def _complaint(ledger: Ledger, event: Event) -> None:
     _add(ledger.facts, "complaints", 1)
-    opened, complaint_id = ledger.notes.get("open", []), event.data["complaint_id"]
+    opened, complaint_id = ledger.notes.get("open", []), _remembered(event.data["complaint_id"])
     known = complaint_id in opened or complaint_id in ledger.notes.get("resolved", [])
     if not known and len(opened) < MAX_OPEN_COMPLAINTS:
         ledger.notes["open"] = [*opened, complaint_id]
@@ -180,7 +189,7 @@ def _complaint(ledger: Ledger, event: Event) -> None:
 
 
 def _complaint_resolved(ledger: Ledger, event: Event) -> None:
-    complaint_id = event.data["complaint_id"]
+    complaint_id = _remembered(event.data["complaint_id"])
     opened, resolved = ledger.notes.get("open", []), ledger.notes.get("resolved", [])
     if complaint_id not in resolved:
         ledger.notes["resolved"] = [*resolved, complaint_id][-MAX_RESOLVED_REMEMBERED:]

@@ -65,16 +65,33 @@ class Transition:
         return named | {name for name in timed if name is not None}
 
 
+class Waits(msgspec.Struct, frozen=True):
+    """Fixed waits on edges out of one stage that count from the same moment, the shortest first: which are over, and which
+    is over next, is found without looking at each."""
+
+    since: str | None
+    """Name of the time fact that they count from; None counts from entering the stage."""
+    lengths_ms: tuple[int, ...]
+    places: tuple[int, ...]
+    """Places in the stage's edges, in the order of the lengths."""
+
+
 class Exits(msgspec.Struct, frozen=True):
     """The pure edges out of one stage, in the order of the file, and what makes one worth a look."""
 
     edges: tuple[Transition, ...]
     by_read: Mapping[str, tuple[int, ...]]
     """Places in `edges` by the names that they read."""
-    timed: tuple[int, ...]
-    """Places of edges with `after`."""
-    own_reads: frozenset[str]
-    """The lifecycle's own facts among what is read: only these need to be compared."""
+    sources: frozenset[str]
+    """What they come down to: built-in facts, facts of events, other lifecycles' stages. While none of these changes and no
+    time is over, none of the edges is worth a look."""
+    waits: tuple[Waits, ...]
+    """Edges with a fixed `after`."""
+    following: tuple[int, ...]
+    """Places of edges whose `after` follows a fact."""
+    own_reads: Mapping[str, frozenset[str]]
+    """The lifecycle's own facts among what is read, by the facts that they come down to: only these need to be compared,
+    and only when one of those has changed."""
     decaying: frozenset[str]
     """Own facts with a window whose decay can open one of the edges."""
 
@@ -133,15 +150,27 @@ def _exits(edges: Sequence[Transition], own: OwnFacts) -> Exits:
     for place, edge in enumerate(edges):
         for name in edge.reads:
             by_read.setdefault(name, []).append(place)
-    own_reads = frozenset(name for name in by_read if name in own.types)
-    sources = frozenset(source for name in own_reads for source in own.sources(name))
+    own_reads: dict[str, set[str]] = {}
+    for name in by_read:
+        for source in own.sources(name) if name in own.types else ():
+            own_reads.setdefault(source, set()).add(name)
     return Exits(
         edges=tuple(edges),
         by_read={name: tuple(places) for name, places in by_read.items()},
-        timed=tuple(place for place, edge in enumerate(edges) if edge.after is not None),
-        own_reads=own_reads,
-        decaying=frozenset(name for name in sources if name in own.by_name and own.by_name[name].days is not None),
+        sources=frozenset(name for name in by_read if name not in own.types) | own_reads.keys(),
+        waits=_waits(edges),
+        following=tuple(place for place, edge in enumerate(edges) if edge.after and edge.after.fact is not None),
+        own_reads={source: frozenset(names) for source, names in own_reads.items()},
+        decaying=frozenset(name for name in own_reads if name in own.by_name and own.by_name[name].days is not None),
     )
+
+
+def _waits(edges: Sequence[Transition]) -> tuple[Waits, ...]:
+    by_since: dict[str | None, list[tuple[int, int]]] = {}
+    for place, edge in enumerate(edges):
+        if edge.after is not None and edge.after.fact is None:
+            by_since.setdefault(edge.since, []).append((edge.after.fixed_ms, place))
+    return tuple(Waits(since, *map(tuple, zip(*sorted(found), strict=True))) for since, found in by_since.items())
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ edges which read it are looked at.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -28,6 +28,7 @@ Reader = Callable[[Event], FactValue | None]
 """What an event is worth to a fact; None passes it over."""
 
 NO_STAGES: Mapping[str, str] = {}
+NONE: frozenset[str] = frozenset()
 STAGES = "stages."
 """What the name of another lifecycle's stage starts with, where facts are read by name."""
 
@@ -90,6 +91,7 @@ class OwnFacts:
         for fact in self.by_name.values():
             for event_type in fact.of:
                 self._by_type.setdefault(event_type, []).append(fact)
+        self._moved_by = {kind: frozenset(fact.name for fact in facts) for kind, facts in self._by_type.items()}
         self._sources: dict[str, frozenset[str]] = {}
         self.types: Mapping[str, FactType] = {
             **{name: fact.type for name, fact in self.by_name.items()},
@@ -108,6 +110,14 @@ class OwnFacts:
             reads = self.derived[name].formula.reads
             found = self._sources[name] = frozenset(source for read in reads for source in self.sources(read))
         return found
+
+    def moved_by(self, event_type: str) -> frozenset[str]:
+        """The event facts that events of a type may change."""
+        return self._moved_by.get(event_type, NONE)
+
+    def same_day(self, one_ms: int, other_ms: int) -> bool:
+        """Whether no local day begins between two moments, so that no window loses anything."""
+        return one_ms == other_ms or day_of(one_ms, self.zone) == day_of(other_ms, self.zone)
 
     def take(self, tallies: Tallies, event: Event, at_ms: int) -> tuple[Tallies, Sequence[Problem]]:
         """The tallies after an event, and what went wrong; `at_ms` is the moment from which windows will be read."""
@@ -183,13 +193,18 @@ class OwnFacts:
             merged = partial if merged is None else fact.aggregation.merge(merged, partial)
         return merged
 
-    def next_decay_ms(self, name: str, tallies: Tallies, after_ms: int) -> int | None:
-        """When the next day leaves a fact's window, later than a moment; None when nothing is to leave."""
-        fact = self.by_name.get(name)
-        if fact is None or fact.days is None:
-            return None
-        leaving = (start_of(day + fact.days, self.zone) for day, _ in tallies.get(name, ()))
-        return next((moment for moment in leaving if moment > after_ms), None)
+    def next_decay_ms(self, windows: Set[str], tallies: Tallies, after_ms: int) -> int | None:
+        """When a day leaves one of these facts' windows next, later than a moment; None when nothing is to leave."""
+        today = day_of(after_ms, self.zone)
+        leaving = (self._next_leaving(name, window, today) for name, window in tallies.items() if name in windows)
+        first = min((day for day in leaving if day is not None), default=None)
+        return None if first is None else start_of(first, self.zone)
+
+    def _next_leaving(self, name: str, window: list[Any], today: Day) -> Day | None:
+        """The next day after today at whose start something leaves the window."""
+        days = self.by_name[name].days or 0
+        place = bisect_right(window, today - days, key=_day)
+        return window[place][0] + days if place < len(window) else None
 
 
 class FactView(Mapping[str, FactValue]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,9 +11,9 @@ import msgspec
 
 from services.stage_engine.domain.conditions import Verdict
 from services.stage_engine.domain.decision import EvaluationError
-from services.stage_engine.domain.lifecycle import Exits, Lifecycle, Transition
+from services.stage_engine.domain.lifecycle import Exits, Lifecycle, Transition, Waits
 from services.stage_engine.domain.own_facts import FactFailed, Tallies
-from services.stage_engine.domain.state import FactValue
+from services.stage_engine.domain.state import FactValue, LifecycleState
 
 NOTHING: frozenset[str] = frozenset()
 _NO_DATA: Mapping[str, Any] = {}
@@ -76,10 +77,15 @@ class Walk:
         """Edges that read what has changed, or whose time has come, in the order of the file."""
         situation = self.situation
         places: set[int] = set()
-        for name in situation.changed:
-            if name in exits.by_read:
+        if not situation.changed.isdisjoint(exits.by_read):
+            for name in situation.changed & exits.by_read.keys():
                 places.update(exits.by_read[name])
-        for place in exits.timed:
+        for waits in exits.waits:
+            base = _base_ms(waits.since, self.entered_ms, situation.facts)
+            if base is not None:
+                first, past = _over(waits, situation.clock_ms - base), _over(waits, situation.at_ms - base)
+                places.update(waits.places[first:past])
+        for place in exits.following:
             due = due_ms(exits.edges[place], self.entered_ms, situation.facts)
             if due is not None and situation.clock_ms < due <= situation.at_ms:
                 places.add(place)
@@ -110,13 +116,36 @@ class Walk:
         )
 
 
+def stands_still(lifecycle: Lifecycle, current: LifecycleState, event: tuple[str, frozenset[str]], at_ms: int) -> bool:
+    """Whether an event, given as its type and the facts and stages that may have changed with it, can open no edge, so that
+    a walk would end where it begins and the next wake-up stays."""
+    event_type, touched = event
+    if (current.stage, event_type) in lifecycle.on_edges:
+        return False
+    exits = lifecycle.exits.get(current.stage)
+    if exits is None:
+        return True
+    return touched.isdisjoint(exits.sources) and (current.wake_ms is None or current.wake_ms > at_ms)
+
+
 def due_ms(edge: Transition, entered_ms: int, facts: Mapping[str, FactValue]) -> int | None:
     """When the edge's `after` is over; None without one, or while a fact that it goes by has no value."""
     if edge.after is None:
         return None
     length = edge.after.fixed_ms if edge.after.fact is None else edge.after.length_ms(facts)
-    base = entered_ms if edge.since is None else facts.get(edge.since)
-    return None if base is None or length is None else int(base) + length
+    base = _base_ms(edge.since, entered_ms, facts)
+    return None if base is None or length is None else base + length
+
+
+def _base_ms(since: str | None, entered_ms: int, facts: Mapping[str, FactValue]) -> int | None:
+    """The moment that a wait counts from; None while the fact has no value."""
+    base = entered_ms if since is None else facts.get(since)
+    return None if base is None else int(base)
+
+
+def _over(waits: Waits, elapsed_ms: int) -> int:
+    """How many of the waits are over."""
+    return bisect_right(waits.lengths_ms, elapsed_ms)
 
 
 def next_wake_ms(walk: Walk, tallies: Tallies, after_ms: int) -> int | None:
@@ -125,13 +154,20 @@ def next_wake_ms(walk: Walk, tallies: Tallies, after_ms: int) -> int | None:
     exits = walk.lifecycle.exits.get(walk.stage)
     if exits is None:
         return None
+    facts = walk.situation.facts
     first: int | None = None
-    for place in exits.timed:
-        due = due_ms(exits.edges[place], walk.entered_ms, walk.situation.facts)
+    for waits in exits.waits:
+        base = _base_ms(waits.since, walk.entered_ms, facts)
+        if base is not None and (place := _over(waits, after_ms - base)) < len(waits.lengths_ms):
+            due: int | None = base + waits.lengths_ms[place]
+            if due is not None and (first is None or due < first):
+                first = due
+    for following in exits.following:
+        due = due_ms(exits.edges[following], walk.entered_ms, facts)
         if due is not None and due > after_ms and (first is None or due < first):
             first = due
-    for name in exits.decaying:
-        due = walk.lifecycle.own.next_decay_ms(name, tallies, after_ms)
+    if exits.decaying:
+        due = walk.lifecycle.own.next_decay_ms(exits.decaying, tallies, after_ms)
         if due is not None and (first is None or due < first):
             first = due
     return first

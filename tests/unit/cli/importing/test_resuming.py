@@ -12,7 +12,7 @@ from services.cli.importing.resuming import Import, State, StateFile, resumed
 from shared.errors import Permanent
 
 THIS = Import("file", "mapping", "utf-8", "http://ingest")
-BEGUN = State(THIS, "jrn_1", (5, 2, 0), posted=3, refused=1)
+BEGUN = State(THIS, "jrn_1", (7, 5, 2, 0), posted=3, refused=1)
 
 
 def test_an_import_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
