@@ -21,7 +21,7 @@ from shared.errors import Permanent
 
 Answer = tuple[int, dict[str, str], object]
 """Status, headers, and a body that is sent as JSON, or as it is when it is a text."""
-BATCH = [Queued((1, 1, 2, 0), b'{"id":"a"}'), Queued((1, 3, 0), b'{"id":"b"}')]
+BATCH = [Queued((1, 1, 2, 0), b'{"id":"a"}'), Queued((1, 1, 3, 0), b'{"id":"b"}')]
 NO_SCOPE = {"status": "refused", "reason": "missing_scope"}
 TAKEN = {"accepted": 2, "refused": 0, "items": [{"index": 0, "status": "accepted"}, {"index": 1, "status": "accepted"}]}
 PARTLY = {
