@@ -15,6 +15,7 @@ from tests.benchmarks import (
     ingest_load,
     latency,
     memory,
+    publish,
     rules,
     timers,
 )
@@ -62,6 +63,7 @@ _SECTIONS: Mapping[str, Section] = {
     "drain": _drain,
     "customers": customers.measure,
     "timers": timers.measure,
+    "publish": publish.measure,
     "history": history.measure,
     "memory": memory.measure,
 }

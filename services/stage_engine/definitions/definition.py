@@ -18,6 +18,7 @@ from services.stage_engine.definitions.expressions import ConditionError, Scope
 from services.stage_engine.definitions.file_model import FactPart, FollowPart, LifecycleFile, StagePart, TransitionPart
 from services.stage_engine.definitions.own_facts import compile_facts, fact_types
 from services.stage_engine.definitions.own_facts import problems as fact_problems
+from services.stage_engine.definitions.spelling import odd_letters
 from services.stage_engine.definitions.yaml_source import MAX_PROBLEMS, DefinitionError, Document, Path, Problem
 from services.stage_engine.domain.facts import BUILT_IN, FactType
 from services.stage_engine.domain.lifecycle import Lifecycle, Stage, Transition, Wait
@@ -94,6 +95,7 @@ def parse_definition(file: str, text: str) -> Definition:
     return Definition(shape.lifecycle, text, file, shape)
 
 
+_LONGEST_NAME = 100
 _TAGS = ("[key]", "fixed", "follows")
 """Parts of a location that stand for no key of the file."""
 
@@ -104,7 +106,9 @@ def _shape_problem(document: Document, error: dict[str, object]) -> Problem:
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         known = [field.alias or name for name, field in (_model_at(path)).model_fields.items()]
-        message = f"unknown key `{path[-1]}`; known are {', '.join(known)}"
+        message = f"unknown key `{path[-1]}`{odd_letters(str(path[-1]))}; known are {', '.join(known)}"
+    elif error["type"] == "string_pattern_mismatch":
+        message = _no_name(path, str(error["input"])[:_LONGEST_NAME])
     elif error["input"] is None:
         message = "there is a key without a value; give it one, or leave the key out"
     elif error["type"] in ("model_type", "dict_type"):
@@ -112,6 +116,13 @@ def _shape_problem(document: Document, error: dict[str, object]) -> Problem:
     elif error["type"] == "missing":
         message = f"`{path[-1]}` is missing"
     return document.problem(path, message)
+
+
+def _no_name(path: Path, name: str) -> str:
+    if path[-1] == "since":
+        return f"`{name}` is neither `entered` nor a fact, such as facts.last_purchase_at"
+    more = ", and . : -" if {"on", "of", "count", "average_gap"} & set(path) else ""
+    return f"`{name}` is no name{odd_letters(name)}; begin with a-z and go on with a-z, 0-9 and _{more}"
 
 
 def _model_at(path: Path) -> type[BaseModel]:

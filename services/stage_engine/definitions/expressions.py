@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, get_args, get_origin
 
+from services.stage_engine.definitions.spelling import odd_letters
 from services.stage_engine.domain.facts import FactType
 from shared.contracts.events import PAYLOADS
 
@@ -109,7 +110,9 @@ def _check_name(kind: str, name: str, scope: Scope, offset: int) -> None:
         if scope.place == "expr":
             raise ConditionError("arithmetic goes over facts, not over stages", offset)
     elif name not in scope.types:
-        raise ConditionError(f"unknown fact `{kind}.{name}`{did_you_mean(name, scope.types)}", offset)
+        raise ConditionError(
+            f"unknown fact `{kind}.{name}`{odd_letters(name)}{did_you_mean(name, scope.types)}", offset
+        )
 
 
 def _offset(code: str, kind: str, name: str) -> int:
@@ -129,7 +132,7 @@ def _check_field(name: str, event_types: frozenset[str], offset: int) -> None:
         payload = PAYLOADS.get(event_type)
         if payload is not None and name not in payload.model_fields:
             hint = did_you_mean(name, payload.model_fields)
-            raise ConditionError(f"`{event_type}` has no field `{name}`{hint}", offset)
+            raise ConditionError(f"`{event_type}` has no field `{name}`{odd_letters(name)}{hint}", offset)
 
 
 def field_type(name: str, event_types: Iterable[str]) -> type:

@@ -65,6 +65,15 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
     "deep nesting": (edge("{id: x, from: a, to: b, on: " + "[" * 49 + "«" + "[" * 400 + "]" * 449 + "}"), ["nested"]),
     # Shape
     "unknown key": (edge('{id: x, from: a, to: b, on: signup, wenn: «"true"}'), ["`wenn`", "when"]),
+    "look-alike in a key": (
+        edge('{id: x, from: a, to: b, on: signup, wh\u0435n: «"true"}'),
+        ["U+0435 CYRILLIC SMALL LETTER IE", "known are"],
+    ),
+    "look-alike in a stage": (
+        head("stages:\n", "stages:\n  \u0430: «{order: 7}\n"),
+        ["U+0430 CYRILLIC SMALL LETTER A", "a-z"],
+    ),
+    "look-alike in a condition": (when("«facts.\u043erders > 1"), ["U+043E CYRILLIC SMALL LETTER O"]),
     "missing id": (edge("«{from: a, to: b, on: signup}"), ["`id` is missing"]),
     "missing start": ("«" + head("start: a\n", ""), ["`start` is missing"]),
     "order in quotes": (head("order: 10", 'order: «"10"'), ["integer"]),
