@@ -171,8 +171,8 @@ class _Deciding:
     def _ready(self, customer: CustomerKey, logged_ms: int, offset: int) -> CustomerState:
         """The customer's state before what the log took at a time; decided anew if that has become due."""
         state = self.decided.states.get(customer) or self.states.loaded.get(customer) or self.states.newcomer
-        if not is_due(state, logged_ms, self.states.settle_ms):
-            return state
+        if not is_due(state, logged_ms, self.states.settle_ms) or customer not in self.states.lives.lived:
+            return state  # whose life was not read stays behind until it is: the timer for it stays armed
         base, lived = self.states.lives.life(customer)
         refused = {each.entry.offset for each in self.decided.refusals}
         applied = [each for each in lived if each.offset not in refused]

@@ -14,6 +14,7 @@ from shared.auth.keys import KeyRequest, Keys, NewKey
 from shared.http.app import create_app
 from shared.http.server import running
 from shared.service import Resources
+from tests.integration.stage_engine.observing import until
 from tests.integration.stage_engine.stack import Stack
 
 
@@ -54,7 +55,12 @@ async def served(stack: Stack, **settings: Any) -> AsyncIterator[Served]:
             running(create_app([engine], resources), [engine], resources.settings) as address,
             httpx2.AsyncClient(base_url=address, timeout=30) as client,
         ):
+            await until(lambda: _is_ready(client), "the engine is ready")
             yield Served(client, resources, *await _keys(resources))
+
+
+async def _is_ready(client: httpx2.AsyncClient) -> bool:
+    return (await client.get("/readyz")).status_code == 200
 
 
 async def _keys(resources: Resources) -> list[NewKey]:

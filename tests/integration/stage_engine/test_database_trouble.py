@@ -65,7 +65,8 @@ async def test_an_id_too_long_for_an_index_stops_nobody(stack: Stack) -> None:
             await until_handled(resources.database, resources.log)
         letters = await rows(resources.database, tables.dead_letters)
         assert [await path(resources.database, name) for name in [*many, "last"]] == [BOUGHT] * 11
-        assert all(letter["customer_id"] in (endless, None) for letter in letters)
+        shown = f"{endless[:1_000]}…"
+        assert all(letter["customer_id"] in (shown, None) for letter in letters)
         assert len(letters) == (1 if stack.on_postgres else len(letters))
 
 
