@@ -11,6 +11,7 @@ import pytest
 
 from shared.log.port import Record
 from tests.faults.mutations import MUTATIONS, Mutation, mutated
+from tests.faults.replay import Activations
 from tests.faults.run import Result, run, verified
 from tests.faults.scenarios import SHORT
 
@@ -41,6 +42,7 @@ def _assert_that_each_loss_and_each_double_is_seen(result: Result) -> None:
         "a delivery was not planned": replace(found, deliveries=found.deliveries[1:]),
         "a delivery was planned twice": replace(found, deliveries=[*found.deliveries, found.deliveries[0]]),
         "a delivery never ended": replace(found, outcomes=dict(list(found.outcomes.items())[1:])),
+        "a publication held from elsewhere on": replace(found, activations=_moved(found.activations)),
         "an e-mail never arrived": replace(found, letters=found.letters - {min(found.letters)}),
     }
     acknowledged, audience = result.load.acknowledged, result.audience
@@ -53,6 +55,13 @@ def _assert_that_each_loss_and_each_double_is_seen(result: Result) -> None:
 def _without_one(records: Sequence[Record]) -> list[Record]:
     """Without any copy of the first record."""
     return [record for record in records if record.value != records[0].value]
+
+
+def _moved(activations: Activations) -> Activations:
+    """With one partition's last publication a record too late."""
+    partition = max(activations, key=lambda each: len(activations[each]))
+    *before, last = activations[partition]
+    return {**activations, partition: [*before, last._replace(offset=last.offset + 1)]}
 
 
 def _overtaken(records: Sequence[Record]) -> Record:
