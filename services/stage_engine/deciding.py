@@ -105,6 +105,8 @@ class States:
         for customer, steps in self.catching_up.items():
             for applied in steps:
                 decided.keep(customer, applied, None)
+            if steps and steps[-1].state.recomputed != self.loaded[customer].recomputed:
+                decided.updated[customer] = None  # decided anew on the way: entries and complaints may be others
         return decided
 
 

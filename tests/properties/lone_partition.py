@@ -13,6 +13,7 @@ from sqlalchemy import Table
 from services.stage_engine.deciding import Decided, States, decide_events, decide_ticks
 from services.stage_engine.domain.decision import EvaluationError
 from services.stage_engine.domain.lifecycle import Rules
+from services.stage_engine.domain.publishing import snapshot
 from services.stage_engine.domain.state import CustomerState
 from services.stage_engine.reading import Unreadable, read, traceparent_of
 from services.stage_engine.store.customers import CustomerKey
@@ -104,6 +105,10 @@ class Lone:
         self, decided: Decided, letters: list[DeadLetter], next_offset: int, due: Sequence[CustomerKey] = ()
     ) -> None:
         after = Progress(next_offset, 0, 0, self.at.outbox_position, {}, "log")
+        for customer, state in decided.states.items():
+            before = self.states.get(customer)
+            seen = before is not None and snapshot(before) == snapshot(state)
+            assert seen or customer in decided.updated, f"{customer} was never published as they are"
         outcome = Outcome(after, decided, dict(self.states), self._rules_of, SETTLE_MS, letters, due)
         written = ended(write(self._transaction, {Claim(0, 1): outcome}))
         self.states |= decided.states

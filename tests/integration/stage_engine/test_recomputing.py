@@ -12,6 +12,7 @@ import pytest
 
 from services.stage_engine import looking_back
 from services.stage_engine.definitions.definition import load_definition
+from services.stage_engine.domain.publishing import snapshot
 from services.stage_engine.domain.state import CustomerState, decode_state
 from services.stage_engine.ownership import Workshop
 from services.stage_engine.publishing import Request, publish
@@ -20,9 +21,11 @@ from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import progress, tables
 from services.stage_engine.trimming import trim_step
 from shared.auth.tenants import Tenants
-from shared.contracts.cloudevent import BACKFILL
+from shared.contracts.cloudevent import BACKFILL, decode
+from shared.contracts.customer_updated import read_customer_updated
 from shared.contracts.stage_changed import RecomputedCause
 from shared.contracts.times import DAY_MS, now_ms
+from shared.contracts.topics import Topic
 from shared.db.port import Database
 from shared.service import Resources
 from tests.integration.stage_engine.engines import engine_running, lifecycle_file
@@ -30,6 +33,7 @@ from tests.integration.stage_engine.events import Given, append, message, purcha
 from tests.integration.stage_engine.observing import (
     changes,
     path,
+    published,
     published_changes,
     rows,
     until,
@@ -175,6 +179,26 @@ transitions:
         await until_handled(resources.database, resources.log)
         assert await path(resources.database, "bia", "club") == ["guest", "member", "gold"]
         assert await _differences(resources) == []
+
+
+async def test_who_is_decided_anew_because_of_a_publication_is_published(sql_stack: Stack, tmp_path: Path) -> None:
+    file = tmp_path / "club.yaml"
+    file.write_text("lifecycle: club\nstart: guest\nstages: {guest: {order: 1}}\n")
+    chosen = {"lifecycles": (str(file),), "backfill_settle_seconds": 300.0}
+    async with sql_stack.process(**chosen) as resources, engine_running(resources):
+        await append(resources.log, [purchase("ana", "o1")])
+        await until_handled(resources.database, resources.log)
+        await append(resources.log, [message("ana", "p1", "profile_updated", {"name": "Ana Rosa"}, _days_ago(5))])
+        await until_handled(resources.database, resources.log)
+        assert (await _state(resources.database)).behind
+        file.write_text("lifecycle: club\nstart: guest\nstages: {guest: {order: 2}}\n")
+        wish = Request("a test", "tester", now_ms())
+        await publish(resources.database, resources.log, load_definition(file), wish)
+        await _until_decided_anew(resources)
+        state = await _state(resources.database)
+        newest = decode((await published(resources.log, Topic.CUSTOMER_UPDATED))[-1].value or b"")
+    assert state.notes["name"] == "Ana Rosa"
+    assert read_customer_updated(newest).customer == snapshot(state)
 
 
 async def test_behind_trimmed_history_nothing_can_be_added(sql_stack: Stack) -> None:
