@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ _FETCH_MS = 500
 
 @dataclass(frozen=True, slots=True)
 class TopicRecord:
-    """One record, as far as it is shown."""
+    """One record, as far as it is shown. `id` is the event's, None for what is no event."""
 
     partition: int
     offset: int
@@ -27,6 +28,7 @@ class TopicRecord:
     key: str
     type: str
     excerpt: str
+    id: str | None
 
 
 async def show_topics(out: Console, bootstrap: str, topics: list[str]) -> dict[str, int]:
@@ -72,11 +74,20 @@ def _seen(record: Any) -> TopicRecord:
         key=(record.key or b"").decode(errors="replace"),
         type=dict(record.headers).get("type", b"").decode(errors="replace"),
         excerpt=data.decode(errors="replace"),
+        id=_id(value),
     )
 
 
+def _id(value: bytes) -> str | None:
+    try:
+        event = json.loads(value)
+    except ValueError:
+        return None
+    return str(event["id"]) if isinstance(event, dict) and "id" in event else None
+
+
 def _show(out: Console, topic: str, records: list[TopicRecord]) -> None:
-    out.rule(f"{topic}: {len(records)} records")
+    out.rule(f"{topic}: {len(records)} records{_sent_again(records)}")
     table = Table(*(Column(name, no_wrap=True) for name in ("partition", "offset", "key", "type")))
     # JSON has few spaces to break a line at: without folding, most of it would be cut off.
     table.add_column("excerpt", overflow="fold")
@@ -86,3 +97,10 @@ def _show(out: Console, topic: str, records: list[TopicRecord]) -> None:
         out.print(table)
     if len(records) > _ROWS:
         out.print(f"[dim]the last {_ROWS}; {len(records) - _ROWS} came before[/]")
+
+
+def _sent_again(records: list[TopicRecord]) -> str:
+    """Delivery to a topic is at least once: whoever posts again, or takes a partition over, sends some under the same id."""
+    known = [record.id for record in records if record.id is not None]
+    again = len(known) - len(set(known))
+    return f", {again} of them sent again" if again else ""

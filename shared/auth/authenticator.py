@@ -21,6 +21,8 @@ from shared.errors import Permanent, Transient
 
 FRESH_SECONDS: Final = 1.0
 LOOKUP_SECONDS: Final = 1.0
+FIRST_LOOKUP_SECONDS: Final = 3.0
+"""For a key of which nothing is known: there is no other answer to fall back on but a 503."""
 OUTAGE_SECONDS: Final = 60.0
 _MOST_KNOWN: Final = 10_000
 _NO_DIGEST: Final = "0" * 64
@@ -82,7 +84,7 @@ class Authenticator:
         usable = known if known is not None and now - known.read_at < OUTAGE_SECONDS else None
         if usable is not None and now < self._quiet_until:
             return usable
-        read = await self._read_in_time(token.key_id)
+        read = await self._read_in_time(token.key_id, LOOKUP_SECONDS if usable else FIRST_LOOKUP_SECONDS)
         if read is None and usable is not None:
             # Ask again only after a while: an outage must not add a second to every request.
             self._quiet_until = self._clock() + FRESH_SECONDS
@@ -91,13 +93,13 @@ class Authenticator:
             raise AuthenticationUnavailable("the API key can't be checked at the moment")
         return answer
 
-    async def _read_in_time(self, key_id: str) -> _Known | None:
+    async def _read_in_time(self, key_id: str, patience_seconds: float) -> _Known | None:
         """One reading for all requests that wait for the same key; None when the database does not answer."""
         reading = self._readings.get(key_id)
         if reading is None:
             reading = self._readings[key_id] = asyncio.create_task(self._read(key_id))
             reading.add_done_callback(lambda done: self._finished(key_id, done))
-        await asyncio.wait({reading}, timeout=LOOKUP_SECONDS)
+        await asyncio.wait({reading}, timeout=patience_seconds)
         if not reading.done():
             return None
         try:

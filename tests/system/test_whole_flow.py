@@ -3,6 +3,7 @@ library; on the embedded default, and on Kafka and PostgreSQL."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -73,10 +74,18 @@ async def jornada(settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
             running(create_app(services, resources), services, settings) as address,
             httpx2.AsyncClient(base_url=address, headers=authorised, timeout=10) as client,
         ):
+            await until_ready(client)
             yield client
     finally:
         await log.close()
         await database.close()
+
+
+async def until_ready(client: httpx2.AsyncClient) -> None:
+    """As a load balancer does: what was just started may still be connecting."""
+    async with asyncio.timeout(60):
+        while (await client.get("/readyz")).status_code != 200:
+            await asyncio.sleep(0.05)
 
 
 async def _post(client: httpx2.AsyncClient, **event: object) -> None:

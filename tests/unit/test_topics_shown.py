@@ -69,3 +69,11 @@ def test_a_stage_change_says_from_where_to_where(width: int) -> None:
 
 def test_a_record_that_is_no_event_of_ours_is_shown_from_its_start() -> None:
     assert _seen(Fetched(b"not json", ())).excerpt == "not json"
+
+
+def test_what_was_sent_again_is_counted() -> None:
+    out = Console(file=io.StringIO(), width=100)
+    poison = [_seen(Fetched(value, ())) for value in (b"not json", b"[1]", b"{}")]
+    _show(out, "jornada.stage-changed.v1", [_seen(stage_change()), _seen(stage_change()), *poison])
+    assert isinstance(out.file, io.StringIO)
+    assert "5 records, 1 of them sent again" in out.file.getvalue()
