@@ -7,6 +7,7 @@ that run already; otherwise they are started from packages, once a session.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import time
 import uuid
@@ -21,6 +22,10 @@ from deploy.servers.databases import check_connection
 
 KAFKA_VARIABLE = "JORNADA_TEST_KAFKA"
 POSTGRES_VARIABLE = "JORNADA_TEST_POSTGRES"
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what it puts into the background deaf to Ctrl-C, and whatever that starts is deaf too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class RunningKafka(Protocol):

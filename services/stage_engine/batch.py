@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
@@ -31,7 +31,7 @@ from services.stage_engine.writing import UNHEARD, Outcome, Written, conflicts_a
 from shared.contracts.cloudevent import TENANT_PATTERN
 from shared.contracts.dead_letters import DeadLetterReason
 from shared.db.port import Database, DatabaseRefused, DatabaseUnavailable, Transaction
-from shared.errors import Transient
+from shared.errors import Permanent, Transient
 from shared.log.port import Record
 from shared.telemetry.metrics import Phase
 
@@ -41,6 +41,11 @@ _GATHER_BELOW = 50
 _GATHER_SECONDS = 0.01
 _log = structlog.get_logger(__name__)
 _TENANT = re.compile(TENANT_PATTERN, re.ASCII)
+
+
+class Inseparable(Permanent):
+    """A batch holds an event that can't be applied, and its id once more. The second is no duplicate then, but that shows
+    only after the first is out of history."""
 
 
 @dataclass(eq=False, slots=True)
@@ -111,7 +116,7 @@ class Batches:
             written = await self._apply({job.claim: job.records for job in jobs})
             for job in jobs:
                 _resolve(job, written.get(job.claim) or progress.lost(job.claim))
-        except DatabaseRefused:
+        except (DatabaseRefused, Inseparable):
             for job in jobs:
                 try:
                     _resolve(job, await self._isolate(job.claim, job.records))
@@ -125,10 +130,11 @@ class Batches:
                 _resolve(job, DatabaseUnavailable("the work was cut off; whether it was committed is unknown"))
 
     async def _isolate(self, claim: Claim, records: Sequence[Record]) -> Written:
-        """Halve until the record that can't be stored, ever, is alone and set aside, so that all others are applied."""
+        """Halve until the record that can't be stored, ever, is alone and set aside, so that all others are applied; or
+        until what one batch can't hold together is apart."""
         try:
             return await self._apply_one(claim, records, refusal=None)
-        except DatabaseRefused as error:
+        except (DatabaseRefused, Inseparable) as error:
             if len(records) == 1:
                 where = {"partition": claim.partition, "offset": records[0].offset}
                 _log.error("record can't be stored", **where, why=str(error))
@@ -194,6 +200,7 @@ class Batches:
             outcomes = {part.claim: self._decide(part, loaded) for part in parts if part.ahead}
             phases.end(Phase.DECIDE)
             refused = [each.entry for outcome in outcomes.values() for each in outcome.decided.refusals]
+            _check_that_none_comes_again(refused, parts)
             await history.remove(transaction, refused)
             written = await write(transaction, outcomes)
             phases.end(Phase.WRITE)
@@ -279,6 +286,20 @@ class Batches:
     def _outcome(self, after: Progress, decided: Decided, loaded: dict[CustomerKey, CustomerState]) -> Outcome:
         rules_of = self.rulebook.rules_of(after.versions)
         return Outcome(after, decided, loaded, rules_of, self.settle_ms)
+
+
+def _check_that_none_comes_again(refused: Sequence[Entry], parts: Iterable[Part]) -> None:
+    """Raises Inseparable when the same records hold another event under the id of a refused one."""
+    if not refused:
+        return
+    times = Counter(_identity(entry) for part in parts for entry in part.entries)
+    again = next((entry for entry in refused if times[_identity(entry)] > 1), None)
+    if again is not None:
+        raise Inseparable(f"{again.event.id!r} of {again.event.customer_id!r} was refused, and comes again")
+
+
+def _identity(entry: Entry) -> tuple[str, str, str]:
+    return entry.event.tenant, entry.event.customer_id, entry.event.id
 
 
 def _resolve(job: Job, answer: Written | Exception) -> None:

@@ -58,7 +58,7 @@ async def test_no_path_is_hidden_by_one_before_it(resources: Resources) -> None:
 
 
 async def test_the_description_is_whole(resources: Resources) -> None:
-    api = described(resources, "ingest", "engine")
+    api = described(resources, *SERVICES)
     operations = [each for what in api["paths"].values() for each in what.values()]
     ids = [each["operationId"] for each in operations]
     assert len(set(ids)) == len(ids)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from services.cli.lifecycles.formats import in_words, readable
+from services.cli.lifecycles.formats import cause_in_words, in_words, readable
 from services.stage_engine.backtesting.counting import Flow
 from services.stage_engine.backtesting.findings import Findings
 from shared.contracts.times import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, duration_text, to_text
@@ -176,15 +176,7 @@ def _move(move: Json) -> str:
     way = f"{move['from']} → {move['to']}" if move["from"] else f"enters {move['to']}"
     by = f" by {move['transition']}" if move["transition"] else ""
     read = f" ({in_words(move['facts'], 'was')})" if move["facts"] else ""
-    return escape(f"{way}{by}, {_cause(move['cause'])}{read}")
-
-
-def _cause(cause: Json) -> str:
-    if cause["kind"] == "event":
-        return f"{cause['type']} {cause['id']} of {readable(cause['time'])}"
-    if cause["kind"] == "timer":
-        return f"time, at {readable(cause['due_at'])}"
-    return ", ".join([cause["kind"], *(f"{name} {readable(value)}" for name, value in cause.items() if name != "kind")])
+    return escape(f"{way}{by}, {cause_in_words(move['cause'])}{read}")
 
 
 def _heads(found: Findings) -> list[str]:

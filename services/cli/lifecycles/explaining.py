@@ -14,7 +14,7 @@ from rich.tree import Tree
 
 from services.cli.console import console
 from services.cli.database import opened
-from services.cli.lifecycles.formats import Format, Written, in_words, readable
+from services.cli.lifecycles.formats import Format, Written, cause_in_words, in_words, readable
 from services.stage_engine.explaining import explanation
 from services.stage_engine.in_force import find_customer
 from services.stage_engine.store.customers import CustomerKey
@@ -97,22 +97,7 @@ def _came(last: Json) -> str:
     by = f" by {last['transition']}" if last["transition"] else ""
     came = f"came from {last['from']}{by}" if last["from"] else "began here"
     read = f" ({in_words(last['facts'], 'was')})" if last["facts"] else ""
-    return escape(f"{came}: {_cause(last['cause'])}{read}")
-
-
-def _cause(cause: Json) -> str:
-    kind = cause["kind"]
-    if kind == "event":
-        return f"{cause['type']} {cause['id']} of {readable(cause['time'])}"
-    if kind == "timer":
-        return f"time, at {readable(cause['due_at'])}"
-    if kind == "published":
-        return f"version {cause['version']} was published"
-    if kind == "manual":
-        return f'moved by hand by {cause["by"]}, with the reason "{cause["reason"]}" (move {cause["move_id"]})'
-    if kind == "recomputed":
-        return f"an import until {readable(cause['imported_until'])} reached behind it, and history was lived again"
-    return ", ".join([kind, *(f"{name} {readable(value)}" for name, value in cause.items() if name != "kind")])
+    return escape(f"{came}: {cause_in_words(last['cause'])}{read}")
 
 
 def _by_time(coming: Json | None) -> str:

@@ -50,6 +50,22 @@ def in_words(values: Mapping[str, Any], joint: str = "is") -> str:
     return ", ".join(f"{name} {joint} {readable(value)}" for name, value in values.items())
 
 
+def cause_in_words(cause: Mapping[str, Any]) -> str:
+    """What brought a stage change about."""
+    kind = cause["kind"]
+    if kind == "event":
+        return f"{cause['type']} {cause['id']} of {readable(cause['time'])}"
+    if kind == "timer":
+        return f"time, at {readable(cause['due_at'])}"
+    if kind == "published":
+        return f"version {cause['version']} was published"
+    if kind == "manual":
+        return f'moved by hand by {cause["by"]}, with the reason "{cause["reason"]}" (move {cause["move_id"]})'
+    if kind == "recomputed":
+        return f"an import until {readable(cause['imported_until'])} reached behind it, and history was lived again"
+    return ", ".join([kind, *(f"{name} {readable(value)}" for name, value in cause.items() if name != "kind")])
+
+
 def counted(number: int, what: str) -> str:
     """`1 error`, `2 errors`, `no errors`."""
     return f"{number or 'no'} {what}{'' if number == 1 else 's'}"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import uuid_utils
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel
 
 from services.notifier.api.reading import Cursor, Desk, Limit, not_found
 from services.notifier.api.subscription_bodies import PageOut, PingOut, SecretOut, SubscriptionIn, SubscriptionOut
@@ -18,6 +17,7 @@ from shared.auth.dependency import require
 from shared.auth.scopes import Caller, Scope
 from shared.contracts.field_errors import FieldError, pointer
 from shared.http.body import read_model
+from shared.http.described import json_body
 from shared.http.problems import INVALID, Problem
 
 Writer = Annotated[Caller, Depends(require(Scope.CAMPAIGNS_WRITE))]
@@ -27,7 +27,7 @@ def router(desk: Desk) -> APIRouter:
     """The routes."""
     at = _Subscriptions(desk)
     routes = APIRouter(prefix="/v1/subscriptions", tags=["webhooks"])
-    routes.post("", status_code=201, openapi_extra={"requestBody": _json(SubscriptionIn)})(at.create)
+    routes.post("", status_code=201, openapi_extra={"requestBody": json_body(SubscriptionIn)})(at.create)
     routes.get("")(at.list_all)
     routes.get("/{subscription_id}")(at.get)
     routes.delete("/{subscription_id}", status_code=204)(at.remove)
@@ -104,8 +104,3 @@ class _Subscriptions:
         if wrong := is_allowed_url(url, allow_private=self.desk.allow_private):
             advice = "write a public address like https://shop.example/hooks"
             raise Problem(INVALID, "the endpoint's URL can't be used", [FieldError(pointer("url"), wrong, advice)])
-
-
-def _json(model: type[BaseModel]) -> dict[str, Any]:
-    """A body for the API's description, since the routes read theirs themselves."""
-    return {"required": True, "content": {"application/json": {"schema": model.model_json_schema()}}}

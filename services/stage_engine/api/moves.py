@@ -29,6 +29,7 @@ from shared.contracts.topics import Topic
 from shared.db.port import Transaction
 from shared.errors import Transient
 from shared.http.body import read_model
+from shared.http.described import json_body
 from shared.http.paths import Segment
 from shared.http.problems import CONFLICT, INVALID, NOT_FOUND, Problem, unavailable
 from shared.log.port import Message, Producer
@@ -79,9 +80,6 @@ class MoveOut(BaseModel):
     refusal: str | None
 
 
-_BODY = {"required": True, "content": {"application/json": {"schema": MoveIn.model_json_schema()}}}
-
-
 def moves_router(resources: Resources, producer: Callable[[], Producer | None]) -> APIRouter:
     """The routes. Moving needs the scope admin, reading customers:read. `producer` gives None until the engine runs."""
     at = _Moves(resources, producer)
@@ -91,7 +89,7 @@ def moves_router(resources: Resources, producer: Callable[[], Producer | None]) 
         "/{customer_id}/move",
         status_code=202,
         summary="Put a customer into a stage by hand",
-        openapi_extra={"requestBody": _BODY},
+        openapi_extra={"requestBody": json_body(MoveIn)},
         responses={status: {"description": text} for status, text in described.items()},
     )(at.move)
     routes.get("/{customer_id}/moves/{move_id}", summary="What became of a move by hand")(at.get)

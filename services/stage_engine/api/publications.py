@@ -17,11 +17,10 @@ from shared.contracts.times import now_ms
 from shared.db.port import DatabaseConflict
 from shared.errors import Permanent
 from shared.http.body import read_model
+from shared.http.described import json_body
 from shared.http.paths import Segment
 from shared.http.problems import CONFLICT, INVALID, Problem, unavailable
 from shared.log.port import LogRefused, LogUnavailable
-
-_BODY = {"required": True, "content": {"application/json": {"schema": PublicationIn.model_json_schema()}}}
 
 
 def publications_router(desk: Desk) -> APIRouter:
@@ -32,7 +31,7 @@ def publications_router(desk: Desk) -> APIRouter:
     routes.post(
         "/v1/lifecycles/{name}/publications",
         status_code=202,
-        openapi_extra={"requestBody": _BODY},
+        openapi_extra={"requestBody": json_body(PublicationIn)},
         responses={status: {"description": text} for status, text in described.items()},
     )(at.publish)
     return routes

@@ -12,9 +12,8 @@ from services.stage_engine.default_lifecycle import default_of
 from services.stage_engine.store import default_lifecycles, lifecycles
 from shared.contracts.field_errors import FieldError, did_you_mean
 from shared.http.body import read_model
+from shared.http.described import json_body
 from shared.http.problems import INVALID, Problem, unavailable
-
-_BODY = {"required": True, "content": {"application/json": {"schema": DefaultIn.model_json_schema()}}}
 
 
 def tenant_router(desk: Desk) -> APIRouter:
@@ -22,7 +21,7 @@ def tenant_router(desk: Desk) -> APIRouter:
     at = _Choice(desk)
     routes = APIRouter(prefix="/v1/tenant", tags=["tenant"])
     routes.get("/default-lifecycle")(at.get)
-    routes.put("/default-lifecycle", openapi_extra={"requestBody": _BODY})(at.choose)
+    routes.put("/default-lifecycle", openapi_extra={"requestBody": json_body(DefaultIn)})(at.choose)
     routes.delete("/default-lifecycle", status_code=204)(at.take_back)
     return routes
 

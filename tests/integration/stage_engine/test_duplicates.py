@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from services.stage_engine import deciding
+from services.stage_engine.domain.decision import Decision, Unapplicable
+from services.stage_engine.domain.event import Event
+from services.stage_engine.domain.lifecycle import Rules
+from services.stage_engine.domain.state import CustomerState
 from services.stage_engine.store import tables
 from shared.contracts.times import now_ms
 from tests.integration.stage_engine.engines import engine_running
@@ -65,3 +74,24 @@ async def test_times_that_the_server_made_up_are_no_conflict(stack: Stack) -> No
         await until_handled(resources.database, resources.log)
         assert await count(resources.database, tables.history) == 1
         assert await count(resources.database, tables.dead_letters) == 0
+
+
+async def test_what_repairs_an_event_of_the_same_batch_is_no_duplicate_of_it(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = deciding.advance
+
+    def advance(rules: Rules, state: CustomerState, occurrence: Any) -> Decision:
+        broken = isinstance(occurrence, Event) and occurrence.data.get("amount") == "66.60"
+        return Unapplicable("broken") if broken else real(rules, state, occurrence)
+
+    monkeypatch.setattr(deciding, "advance", advance)
+    broken, repaired = purchase("ana", "o1", amount="66.60"), purchase("ana", "o1", amount="12.50")
+    async with stack.process() as resources:
+        await append(resources.log, [purchase("bia"), broken, purchase("ana", "o0"), repaired, repaired])
+        async with engine_running(resources):
+            await until_handled(resources.database, resources.log)
+        letters = await rows(resources.database, tables.dead_letters)
+        assert [(letter["reason"], letter["value"]) for letter in letters] == [("unapplicable", broken.value)]
+        assert await path(resources.database, "ana") == ["prospect", "first_time_customer", "repeat_customer"]
+        assert await count(resources.database, tables.history) == 3
