@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.stage_engine import deciding
+from services.stage_engine.domain.advance import advance
 from services.stage_engine.domain.decision import Decision, Unapplicable
 from services.stage_engine.domain.event import Event
 from services.stage_engine.domain.lifecycle import Rules
@@ -79,13 +79,11 @@ async def test_times_that_the_server_made_up_are_no_conflict(stack: Stack) -> No
 async def test_what_repairs_an_event_of_the_same_batch_is_no_duplicate_of_it(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = deciding.advance
-
-    def advance(rules: Rules, state: CustomerState, occurrence: Any) -> Decision:
+    def broken_advance(rules: Rules, state: CustomerState, occurrence: Any) -> Decision:
         broken = isinstance(occurrence, Event) and occurrence.data.get("amount") == "66.60"
-        return Unapplicable("broken") if broken else real(rules, state, occurrence)
+        return Unapplicable("broken") if broken else advance(rules, state, occurrence)
 
-    monkeypatch.setattr(deciding, "advance", advance)
+    monkeypatch.setattr("services.stage_engine.deciding.advance", broken_advance)
     broken, repaired = purchase("ana", "o1", amount="66.60"), purchase("ana", "o1", amount="12.50")
     async with stack.process() as resources:
         await append(resources.log, [purchase("bia"), broken, purchase("ana", "o0"), repaired, repaired])
