@@ -6,7 +6,7 @@ applied, and drops it as a duplicate if it was. Two reasons stand in the way of 
 
 from __future__ import annotations
 
-from services.stage_engine.reading import Unreadable, read
+from services.stage_engine.batches.reading import Unreadable, read
 from services.stage_engine.store.dead_letters import DeadLetter
 from shared.contracts.cloudevent import BACKFILL, CloudEvent, decode, headers, record_key
 from shared.contracts.dead_letters import DeadLetterReason

@@ -16,14 +16,14 @@ from fastapi import APIRouter
 from services.stage_engine.api.customers import customers_router
 from services.stage_engine.api.lifecycle_routers import lifecycle_routers
 from services.stage_engine.api.moves import moves_router
-from services.stage_engine.batch import Batches
+from services.stage_engine.batches.batch import Batches
 from services.stage_engine.default_lifecycle import check_default
 from services.stage_engine.definitions.registering import register
 from services.stage_engine.lag import LagObserver
 from services.stage_engine.ownership import OwnedPartition, Workshop
 from services.stage_engine.partition import Limits, PartitionWorker
 from services.stage_engine.rulebook import RuleBook
-from services.stage_engine.story import ReadStory
+from services.stage_engine.simulating.story import ReadStory
 from services.stage_engine.trimming import keep_trimming
 from shared.auth.tenants import Tenants
 from shared.backoff import patiently

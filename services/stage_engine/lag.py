@@ -10,8 +10,8 @@ from time import monotonic
 
 from sqlalchemy import func, select
 
+from services.stage_engine.batches.phases import SERVICE
 from services.stage_engine.partition import PartitionWorker
-from services.stage_engine.phases import SERVICE
 from services.stage_engine.store.tables import timers
 from shared.contracts.times import now_ms
 from shared.db.port import Database

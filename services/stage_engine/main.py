@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.stage_engine.engine import StageEngine
-from services.stage_engine.story import ReadStory
+from services.stage_engine.simulating.story import ReadStory
 from shared.service import Resources
 
 

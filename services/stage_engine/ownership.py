@@ -13,7 +13,7 @@ from time import monotonic
 
 import structlog
 
-from services.stage_engine.batch import Batches
+from services.stage_engine.batches.batch import Batches
 from services.stage_engine.partition import Limits, PartitionWorker
 from services.stage_engine.relay import RELAYED_TOPICS, FencedCarrier, PlainCarrier, Relay
 from services.stage_engine.store import progress

@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from services.stage_engine.batch import Batches
-from services.stage_engine.control import is_control
+from services.stage_engine.batches.batch import Batches
+from services.stage_engine.batches.writing import Written
+from services.stage_engine.publications.control import is_control
 from services.stage_engine.relay import Relay
 from services.stage_engine.store import customers
 from services.stage_engine.store.progress import Claim
 from services.stage_engine.watermark import CLOCK_MARGIN_MS, caught_up_watermark
-from services.stage_engine.writing import Written
 from shared.backoff import patiently
 from shared.contracts.topics import Topic
 from shared.log.port import Consumer, Record, TopicPartition

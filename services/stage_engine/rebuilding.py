@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from services.stage_engine.catching_up import meet_all, replay
 from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
 from services.stage_engine.domain.decision import Applied
 from services.stage_engine.domain.event import Lived, Tick
 from services.stage_engine.domain.state import CustomerState
 from services.stage_engine.looking_back import histories
+from services.stage_engine.publications.catching_up import meet_all, replay
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import activations, bases, listings, progress
 from services.stage_engine.store.activations import Stored

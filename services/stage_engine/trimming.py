@@ -14,7 +14,6 @@ from itertools import groupby
 import structlog
 from msgspec.structs import replace
 
-from services.stage_engine.catching_up import replay
 from services.stage_engine.domain.advance import NEW_CUSTOMER
 from services.stage_engine.domain.event import Lived
 from services.stage_engine.domain.recomputing import live_again
@@ -22,6 +21,7 @@ from services.stage_engine.domain.state import CustomerState, Recomputed
 from services.stage_engine.looking_back import event_of
 from services.stage_engine.ownership import Workshop
 from services.stage_engine.partition import PartitionWorker
+from services.stage_engine.publications.catching_up import replay
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import activations, bases, customers, history, progress
 from services.stage_engine.store.activations import Stored

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import msgspec
 
-from services.stage_engine.candidate import load_candidate
 from services.stage_engine.definitions.definition import SHIPPED, Definition, parse_definition
-from services.stage_engine.forecast import Forecast, concerned
-from services.stage_engine.foreseeing import Foreseeing
+from services.stage_engine.planning.candidate import load_candidate
+from services.stage_engine.planning.forecast import Forecast, concerned
+from services.stage_engine.planning.foreseeing import Foreseeing
 from services.stage_engine.rebuilding import Rebuild
 from services.stage_engine.rulebook import RuleBook
 from shared.auth.tenants import Tenants

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from services.stage_engine.definitions.definition import Definition, load_definition, parse_definition, shipped_or_path
-from services.stage_engine.publishing import Request, publish
+from services.stage_engine.publications.publishing import Request, publish
 from services.stage_engine.store import tables
 from shared.contracts.times import DAY_MS, now_ms
 from shared.contracts.topics import Topic

@@ -13,7 +13,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from services.cli.tables import declared
-from services.stage_engine.batch import Batches
+from services.stage_engine.batches.batch import Batches
 from services.stage_engine.definitions.registering import register
 from services.stage_engine.domain.publishing import change_id
 from services.stage_engine.ownership import OwnedPartition, Workshop

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.stage_engine.catching_up import meet_all, replay
-from services.stage_engine.control import is_control, read_control
 from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
 from services.stage_engine.domain.decision import Applied
 from services.stage_engine.domain.event import Event, Lived, Origin, Tick
 from services.stage_engine.domain.publishing import publish_change
 from services.stage_engine.domain.recomputing import decide_anew, is_due
 from services.stage_engine.domain.state import CustomerState
+from services.stage_engine.publications.catching_up import meet_all, replay
+from services.stage_engine.publications.control import is_control, read_control
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store.activations import Stored
 from services.stage_engine.store.customers import CustomerKey

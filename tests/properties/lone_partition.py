@@ -10,17 +10,17 @@ from typing import Any, cast
 
 from sqlalchemy import Table
 
-from services.stage_engine.deciding import Decided, States, decide_events, decide_ticks
+from services.stage_engine.batches.deciding import Decided, States, decide_events, decide_ticks
+from services.stage_engine.batches.reading import Unreadable, read, traceparent_of
+from services.stage_engine.batches.writing import Outcome, conflicts_among, letters_for, ripe_ms, write
 from services.stage_engine.domain.decision import EvaluationError
 from services.stage_engine.domain.lifecycle import Rules
 from services.stage_engine.domain.publishing import snapshot
 from services.stage_engine.domain.state import CustomerState
-from services.stage_engine.reading import Unreadable, read, traceparent_of
 from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.dead_letters import DeadLetter
 from services.stage_engine.store.history import Entry
 from services.stage_engine.store.progress import Claim, Progress
-from services.stage_engine.writing import Outcome, conflicts_among, letters_for, ripe_ms, write
 from shared.db.port import Row, Transaction, Write
 from shared.log.port import Record
 from tests.properties.hostile_records import PARTITIONS

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from services.stage_engine.backtesting.backtest import Past, compare
 from services.stage_engine.backtesting.findings import Findings, begin
 from services.stage_engine.backtesting.periods import Asked, Every, span
-from services.stage_engine.candidate import Candidate
 from services.stage_engine.definitions.definition import Definition
 from services.stage_engine.definitions.file_model import LifecycleFile
 from services.stage_engine.domain.event import Lived
+from services.stage_engine.planning.candidate import Candidate
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store.customers import CustomerKey
 from shared.auth.tenants import Tenants

@@ -9,7 +9,6 @@ from dataclasses import replace
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from services.stage_engine.by_time import next_by_time
 from services.stage_engine.definitions.definition import parse_definition
 from services.stage_engine.definitions.expressions import ConditionError
 from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
@@ -18,7 +17,8 @@ from services.stage_engine.domain.event import Event, Tick
 from services.stage_engine.domain.facts import START_VALUES
 from services.stage_engine.domain.lifecycle import Rules, Transition
 from services.stage_engine.domain.state import CustomerState, LifecycleState
-from services.stage_engine.ways_out import Standing, ways_out
+from services.stage_engine.explaining.by_time import next_by_time
+from services.stage_engine.explaining.ways_out import Standing, ways_out
 from shared.contracts.times import DAY_MS
 from tests.properties.declared import CURRENCY
 from tests.properties.histories import ANCHORS, histories, taken

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from services.stage_engine.deciding import Decided, States, decide_events, decide_ticks
+from services.stage_engine.batches.deciding import Decided, States, decide_events, decide_ticks
 from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
 from services.stage_engine.domain.decision import Applied
 from services.stage_engine.domain.event import Event, Lived, Tick

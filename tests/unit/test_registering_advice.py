@@ -10,7 +10,7 @@ import pytest
 from migrations.running import migrate
 from services.stage_engine.definitions.definition import SHIPPED, load_definition
 from services.stage_engine.definitions.registering import DefinitionDiffers, register
-from services.stage_engine.publishing import Request, publish, roll_back
+from services.stage_engine.publications.publishing import Request, publish, roll_back
 from shared.contracts.topics import topic_specs
 from shared.db.connect import connect
 from shared.db.port import Database

@@ -23,8 +23,8 @@ from services.cli.lifecycles.publishing import Migrate, pairs
 from services.stage_engine.backtesting.backtest import Backtest
 from services.stage_engine.backtesting.findings import Findings, begin
 from services.stage_engine.backtesting.periods import Asked, Every, Span, span
-from services.stage_engine.candidate import load_candidate
 from services.stage_engine.definitions.definition import Definition, load_definition, shipped_or_path
+from services.stage_engine.planning.candidate import load_candidate
 from services.stage_engine.rulebook import RuleBook
 from shared.auth.tenants import Tenants
 from shared.contracts.times import now_ms

@@ -16,7 +16,7 @@ from services.cli.lifecycles.stories import read_story
 from services.stage_engine.definitions.definition import load_definition, shipped_or_path
 from services.stage_engine.definitions.diagram import mermaid, terminal
 from services.stage_engine.definitions.schema import json_schema
-from services.stage_engine.story import end_of, paths, unread_types
+from services.stage_engine.simulating.story import end_of, paths, unread_types
 from shared.contracts.money import MINOR_UNIT_EXPONENT
 from shared.errors import Permanent
 from shared.settings import load

@@ -15,7 +15,7 @@ from rich.tree import Tree
 from services.cli.console import console
 from services.cli.database import opened
 from services.cli.lifecycles.formats import Format, Written, cause_in_words, in_words, readable
-from services.stage_engine.explaining import explanation
+from services.stage_engine.explaining.explanation import explanation
 from services.stage_engine.in_force import find_customer
 from services.stage_engine.store.customers import CustomerKey
 from shared.auth.tenants import Tenants

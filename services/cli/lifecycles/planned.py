@@ -14,8 +14,8 @@ from rich.tree import Tree
 
 from services.cli.lifecycles.formats import counted, in_words, readable
 from services.notifier.domain.delivery import Planned, Suppressed
-from services.stage_engine.candidate import Candidate
-from services.stage_engine.forecast import Affected, Forecast, Move, Source, Way, new_facts
+from services.stage_engine.planning.candidate import Candidate
+from services.stage_engine.planning.forecast import Affected, Forecast, Move, Source, Way, new_facts
 from shared.contracts.stage_changed import StageChanged
 from shared.contracts.times import to_text
 

@@ -24,10 +24,10 @@ from services.cli.lifecycles.planned import Plan
 from services.cli.lifecycles.publishing import Migrate, pairs
 from services.notifier.definitions.load import read
 from services.notifier.rehearsing import Rehearsal
-from services.stage_engine.candidate import Candidate, load_candidate
 from services.stage_engine.definitions.definition import Definition, load_definition, shipped_or_path
-from services.stage_engine.forecast import Forecast, Foreseen, concerned
-from services.stage_engine.foreseeing import Foreseeing
+from services.stage_engine.planning.candidate import Candidate, load_candidate
+from services.stage_engine.planning.forecast import Forecast, Foreseen, concerned
+from services.stage_engine.planning.foreseeing import Foreseeing
 from services.stage_engine.rulebook import RuleBook
 from shared.auth.tenants import Tenants
 from shared.contracts.cloudevent import record_key

@@ -17,9 +17,9 @@ from services.cli.lifecycles import linting
 from services.cli.lifecycles.formats import Format, Written
 from services.stage_engine.definitions.definition import Definition, load_definition, parse_definition, shipped_or_path
 from services.stage_engine.definitions.differences import Difference, difference
-from services.stage_engine.publishing import Published, Request
-from services.stage_engine.publishing import publish as publish_version
-from services.stage_engine.publishing import roll_back as publish_earlier
+from services.stage_engine.publications.publishing import Published, Request
+from services.stage_engine.publications.publishing import publish as publish_version
+from services.stage_engine.publications.publishing import roll_back as publish_earlier
 from services.stage_engine.store import lifecycles, publications
 from services.stage_engine.store.publications import Publication
 from shared.contracts.times import now_ms, to_text

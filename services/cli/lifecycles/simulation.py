@@ -11,8 +11,8 @@ from rich.table import Table
 from services.cli.lifecycles.formats import in_words, readable
 from services.stage_engine.domain.decision import Applied, ByTimer, StageChange
 from services.stage_engine.domain.event import Event
-from services.stage_engine.simulating import Step
-from services.stage_engine.story import Path, changes, moment, refusal
+from services.stage_engine.simulating.simulation import Step
+from services.stage_engine.simulating.story import Path, changes, moment, refusal
 from shared.contracts.times import to_text
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from services.ingest.domain.intake import Intake, take
 from services.ingest.domain.outcome import Refused
 from services.stage_engine.domain.event import Event, Origin
-from services.stage_engine.story import StoryRefused
+from services.stage_engine.simulating.story import StoryRefused
 from shared.contracts.cloudevent import BACKFILL, CloudEvent, decode
 from shared.contracts.field_errors import FieldError, pointer
 from shared.errors import Permanent

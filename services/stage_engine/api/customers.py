@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query
 from services.stage_engine.api.known import check_stage, find_lifecycle
 from services.stage_engine.default_lifecycle import default_of
 from services.stage_engine.domain.publishing import shown_facts
-from services.stage_engine.explaining import Explaining, explanation
+from services.stage_engine.explaining.explanation import Explaining, explanation
 from services.stage_engine.in_force import Known, find_customer
 from services.stage_engine.store import lifecycles, listings
 from services.stage_engine.store.customers import CustomerKey

@@ -12,7 +12,7 @@ from services.stage_engine.api.linting import linting_router
 from services.stage_engine.api.publications import publications_router
 from services.stage_engine.api.simulations import simulations_router
 from services.stage_engine.api.tenant import tenant_router
-from services.stage_engine.story import ReadStory
+from services.stage_engine.simulating.story import ReadStory
 from shared.service import Resources
 
 

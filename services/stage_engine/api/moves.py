@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.stage_engine.api.desk import Admin, Reader
 from services.stage_engine.api.known import check_stage, find_lifecycle
+from services.stage_engine.batches.writing import conflicts_among
 from services.stage_engine.default_lifecycle import default_of
 from services.stage_engine.domain.by_hand import MANUAL_MOVE, ManualMove, Moved
 from services.stage_engine.domain.event import Event, Origin
@@ -21,7 +22,6 @@ from services.stage_engine.domain.state import CustomerState
 from services.stage_engine.store import history, lifecycles, listings, moves
 from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.history import Entry
-from services.stage_engine.writing import conflicts_among
 from shared.contracts.cloudevent import Posted, encode_posted, headers, record_key
 from shared.contracts.field_errors import FieldError
 from shared.contracts.times import now_ms, to_text

@@ -10,8 +10,8 @@ from services.stage_engine.api.desk import Admin, Desk, definition_problem
 from services.stage_engine.api.lifecycle_forms import PublicationIn, PublishedOut, told_publication
 from services.stage_engine.definitions.definition import Definition, parse_definition
 from services.stage_engine.definitions.yaml_source import DefinitionError
-from services.stage_engine.publishing import Published, publish
-from services.stage_engine.publishing import Request as Wish
+from services.stage_engine.publications.publishing import Published, publish
+from services.stage_engine.publications.publishing import Request as Wish
 from shared.contracts.field_errors import FieldError
 from shared.contracts.times import now_ms
 from shared.db.port import DatabaseConflict

@@ -16,9 +16,16 @@ from services.stage_engine.definitions.together import check_together
 from services.stage_engine.definitions.yaml_source import DefinitionError
 from services.stage_engine.domain.event import Event
 from services.stage_engine.domain.lifecycle import Rules, in_order
+from services.stage_engine.simulating.story import (
+    ReadStory,
+    StoryRefused,
+    end_of,
+    paths,
+    unread_types,
+    wakes_more_often,
+)
 from services.stage_engine.store import lifecycles
 from services.stage_engine.store.lifecycles import Stored
-from services.stage_engine.story import ReadStory, StoryRefused, end_of, paths, unread_types, wakes_more_often
 from shared.auth.tenants import Tenants
 from shared.contracts.field_errors import FieldError
 from shared.contracts.times import to_text

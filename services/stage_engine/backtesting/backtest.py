@@ -14,9 +14,9 @@ from typing import NamedTuple
 from services.stage_engine.backtesting.beginnings import Base, beginning
 from services.stage_engine.backtesting.findings import Findings
 from services.stage_engine.backtesting.lives import Beginning, Life, live
-from services.stage_engine.candidate import Candidate
 from services.stage_engine.domain.event import Event, Lived
 from services.stage_engine.looking_back import look_back
+from services.stage_engine.planning.candidate import Candidate
 from services.stage_engine.store import activations, listings, population
 from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.listings import StoredState

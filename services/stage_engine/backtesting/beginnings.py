@@ -13,11 +13,11 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from services.stage_engine.backtesting.lives import Beginning
-from services.stage_engine.candidate import Candidate
 from services.stage_engine.domain.advance import NO_TALLIES, advance
 from services.stage_engine.domain.decision import Applied
 from services.stage_engine.domain.event import Activation
 from services.stage_engine.domain.state import CustomerState, LifecycleState
+from services.stage_engine.planning.candidate import Candidate
 from services.stage_engine.store.progress import Versions
 
 

@@ -9,8 +9,8 @@ from services.stage_engine.backtesting.counting import Counts, Flow
 from services.stage_engine.backtesting.lives import Life
 from services.stage_engine.backtesting.parting import Differences, Example
 from services.stage_engine.backtesting.periods import Span
-from services.stage_engine.candidate import Candidate
 from services.stage_engine.definitions.file_model import LifecycleFile
+from services.stage_engine.planning.candidate import Candidate
 from services.stage_engine.store.customers import CustomerKey
 from shared.contracts.times import duration_text, to_text
 

@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 from services.stage_engine.backtesting.backtest import Backtest
 from services.stage_engine.backtesting.findings import Findings, begin
 from services.stage_engine.backtesting.periods import Asked, span
-from services.stage_engine.candidate import load_candidate
 from services.stage_engine.definitions.definition import parse_definition
 from services.stage_engine.ownership import Workshop
+from services.stage_engine.planning.candidate import load_candidate
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import listings, progress, tables
 from services.stage_engine.trimming import trim_step

@@ -83,7 +83,7 @@ async def test_what_repairs_an_event_of_the_same_batch_is_no_duplicate_of_it(
         broken = isinstance(occurrence, Event) and occurrence.data.get("amount") == "66.60"
         return Unapplicable("broken") if broken else advance(rules, state, occurrence)
 
-    monkeypatch.setattr("services.stage_engine.deciding.advance", broken_advance)
+    monkeypatch.setattr("services.stage_engine.batches.deciding.advance", broken_advance)
     broken, repaired = purchase("ana", "o1", amount="66.60"), purchase("ana", "o1", amount="12.50")
     async with stack.process() as resources:
         await append(resources.log, [purchase("bia"), broken, purchase("ana", "o0"), repaired, repaired])

@@ -14,7 +14,7 @@ from sqlalchemy import update
 
 from services.stage_engine.definitions.definition import parse_definition
 from services.stage_engine.main import build
-from services.stage_engine.publishing import Request, publish
+from services.stage_engine.publications.publishing import Request, publish
 from services.stage_engine.store import activations, tables
 from services.stage_engine.store.activations import Stored
 from shared.auth.keys import KeyRequest, Keys

@@ -11,7 +11,7 @@ import pytest
 
 from services.stage_engine.definitions.definition import SHIPPED, parse_definition
 from services.stage_engine.definitions.schema import json_schema
-from services.stage_engine.publishing import Request, publish
+from services.stage_engine.publications.publishing import Request, publish
 from shared.contracts.times import now_ms
 from tests.integration.stage_engine.observing import until_handled
 from tests.integration.stage_engine.serving import Served, served, unregistered

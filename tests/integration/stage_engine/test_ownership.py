@@ -9,14 +9,15 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import text, update
 
-from services.stage_engine import batch, lag
-from services.stage_engine.batch import Batches
+from services.stage_engine import lag
+from services.stage_engine.batches import batch
+from services.stage_engine.batches.batch import Batches
+from services.stage_engine.batches.writing import Outcome, Written, write
 from services.stage_engine.definitions.registering import register
 from services.stage_engine.engine import GROUP, StageEngine
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import progress, tables
 from services.stage_engine.store.progress import Claim, OwnershipLost
-from services.stage_engine.writing import Outcome, Written, write
 from shared.auth.tenants import Tenants
 from shared.contracts.times import now_ms
 from shared.contracts.topics import Topic

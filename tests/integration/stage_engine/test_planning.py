@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.stage_engine.candidate import Candidate, load_candidate
 from services.stage_engine.definitions.definition import parse_definition
-from services.stage_engine.forecast import Forecast, Foreseen, Move, Source, concerned, new_facts
-from services.stage_engine.foreseeing import Foreseeing
-from services.stage_engine.publishing import Request, publish
+from services.stage_engine.planning.candidate import Candidate, load_candidate
+from services.stage_engine.planning.forecast import Forecast, Foreseen, Move, Source, concerned, new_facts
+from services.stage_engine.planning.foreseeing import Foreseeing
+from services.stage_engine.publications.publishing import Request, publish
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import tables
 from shared.auth.tenants import Tenants

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from services.stage_engine import deciding
+from services.stage_engine.batches import deciding
 from services.stage_engine.domain.advance import advance
 from services.stage_engine.domain.decision import Decision, Unapplicable
 from services.stage_engine.domain.event import Event

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from services.stage_engine.definitions.definition import load_definition
-from services.stage_engine.publishing import Request, publish, roll_back
+from services.stage_engine.publications.publishing import Request, publish, roll_back
 from services.stage_engine.rebuilding import Rebuild
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import tables

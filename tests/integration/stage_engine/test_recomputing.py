@@ -15,7 +15,7 @@ from services.stage_engine.definitions.definition import load_definition
 from services.stage_engine.domain.publishing import snapshot
 from services.stage_engine.domain.state import CustomerState, decode_state
 from services.stage_engine.ownership import Workshop
-from services.stage_engine.publishing import Request, publish
+from services.stage_engine.publications.publishing import Request, publish
 from services.stage_engine.rebuilding import Difference, Rebuild
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import progress, tables

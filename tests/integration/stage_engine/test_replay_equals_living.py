@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 from sqlalchemy import func, select
 
-from services.stage_engine.batch import Batches
+from services.stage_engine.batches.batch import Batches
 from services.stage_engine.definitions.registering import register
 from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
 from services.stage_engine.domain.decision import Applied, StageChange

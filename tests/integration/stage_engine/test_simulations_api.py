@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from services.cli.main import app
 from services.stage_engine.definitions.definition import parse_definition
-from services.stage_engine.publishing import Request, publish
+from services.stage_engine.publications.publishing import Request, publish
 from services.stage_engine.store import tables
 from shared.contracts.times import now_ms
 from tests.integration.stage_engine.observing import rows, until_handled

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from deploy.servers import KafkaServer
-from services.stage_engine import batch
 from services.stage_engine import engine as engine_module
-from services.stage_engine.deciding import Decided, States, decide_ticks
+from services.stage_engine.batches import batch
+from services.stage_engine.batches.deciding import Decided, States, decide_ticks
 from services.stage_engine.domain.lifecycle import RulesOf
 from services.stage_engine.store import tables
 from services.stage_engine.store.customers import CustomerKey

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from services.stage_engine import batch
+from services.stage_engine.batches import batch
+from services.stage_engine.batches.writing import Outcome, Written, write
 from services.stage_engine.store.progress import Claim
-from services.stage_engine.writing import Outcome, Written, write
 from shared.db.port import Database, DatabaseUnavailable, Transaction
 from shared.service import Resources
 

@@ -25,8 +25,8 @@ from services.stage_engine.domain.decision import Applied
 from services.stage_engine.domain.event import Event, Origin
 from services.stage_engine.domain.lifecycle import Rules
 from services.stage_engine.domain.state import CustomerState
-from services.stage_engine.forecast import Foreseen
-from services.stage_engine.foreseeing import Foreseeing
+from services.stage_engine.planning.forecast import Foreseen
+from services.stage_engine.planning.foreseeing import Foreseeing
 from services.stage_engine.store import activations, customers, history, lifecycles, publications
 from services.stage_engine.store.activations import Stored
 from services.stage_engine.store.customers import CustomerKey

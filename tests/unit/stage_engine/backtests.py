@@ -11,9 +11,9 @@ from services.stage_engine.backtesting.backtest import Past, compare
 from services.stage_engine.backtesting.beginnings import Base
 from services.stage_engine.backtesting.findings import Findings, begin
 from services.stage_engine.backtesting.periods import Asked, Every, Span, span
-from services.stage_engine.candidate import Candidate
 from services.stage_engine.definitions.definition import parse_definition
 from services.stage_engine.domain.event import Event, Lived, Origin
+from services.stage_engine.planning.candidate import Candidate
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store.customers import CustomerKey
 from shared.auth.tenants import Tenants

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from services.stage_engine.backtesting.beginnings import Base
-from services.stage_engine.candidate import Candidate
 from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
 from services.stage_engine.domain.decision import Applied
 from services.stage_engine.domain.event import Event
+from services.stage_engine.planning.candidate import Candidate
 from tests.unit.stage_engine.backtests import CLUB, EASIER, found, over, past, purchase, trying
 
 BEFORE = [purchase("2026-03-01 10:00"), purchase("2026-03-02 12:00")]

@@ -12,8 +12,8 @@ from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
 from services.stage_engine.domain.decision import Applied
 from services.stage_engine.domain.facts import BUILT_IN, START_VALUES, Ledger, apply_event
 from services.stage_engine.domain.lifecycle import Rules, in_order
-from services.stage_engine.explaining import Explaining
-from services.stage_engine.ways_out import MOVED_BY
+from services.stage_engine.explaining.explanation import Explaining
+from services.stage_engine.explaining.ways_out import MOVED_BY
 from shared.contracts.events import PAYLOADS, EventType
 from shared.contracts.times import MINUTE_MS, to_text
 from tests.unit.stage_engine.busy_customer import busy_life

@@ -10,7 +10,7 @@ from services.stage_engine.domain.decision import Applied
 from services.stage_engine.domain.event import Activation
 from services.stage_engine.domain.lifecycle import Rules
 from services.stage_engine.domain.state import CustomerState, FactValue, LifecycleState
-from services.stage_engine.forecast import MOST_AFFECTED, Failing, Forecast, Foreseen, Move, Soon, Source, Way
+from services.stage_engine.planning.forecast import MOST_AFFECTED, Failing, Forecast, Foreseen, Move, Soon, Source, Way
 from services.stage_engine.store.customers import CustomerKey
 
 LADDER = """

@@ -7,13 +7,13 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from services.stage_engine.catching_up import replay
 from services.stage_engine.definitions.definition import parse_definition
 from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
 from services.stage_engine.domain.by_hand import MANUAL_MOVE, Moved
 from services.stage_engine.domain.decision import Applied, BehindClock, ByHand, Unapplicable
 from services.stage_engine.domain.event import Activation, Event, Lived
 from services.stage_engine.domain.publishing import publish_change
+from services.stage_engine.publications.catching_up import replay
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store.activations import Stored
 from shared.auth.tenants import Tenants

@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
 from services.stage_engine.domain.decision import Applied, BehindClock
 from services.stage_engine.domain.event import Event, Origin, Tick
-from services.stage_engine.simulating import simulate
+from services.stage_engine.simulating.simulation import simulate
 from shared.contracts.times import DAY_MS
 from tests.unit.stage_engine.stories import shipped
 

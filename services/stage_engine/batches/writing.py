@@ -6,11 +6,11 @@ import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from services.stage_engine.deciding import Decided, Refusal
+from services.stage_engine.batches.deciding import Decided, Refusal
+from services.stage_engine.batches.reading import Unreadable
 from services.stage_engine.domain.lifecycle import Rules, RulesOf
 from services.stage_engine.domain.publishing import publish_change, publish_customer
 from services.stage_engine.domain.state import CustomerState
-from services.stage_engine.reading import Unreadable
 from services.stage_engine.store import customers, dead_letters, history, moves, outbox, progress
 from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.dead_letters import DeadLetter

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import structlog
 
-from services.stage_engine.control import read_control
+from services.stage_engine.publications.control import read_control
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import activations, progress
 from services.stage_engine.store.activations import Stored

@@ -11,14 +11,14 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from services.stage_engine.candidate import Candidate
-from services.stage_engine.catching_up import facts_differ, meet_all
 from services.stage_engine.domain.advance import advance
 from services.stage_engine.domain.decision import Applied
 from services.stage_engine.domain.event import Tick
 from services.stage_engine.domain.state import CustomerState
-from services.stage_engine.forecast import Foreseen, Soon, Source
 from services.stage_engine.looking_back import PastLives, look_back
+from services.stage_engine.planning.candidate import Candidate
+from services.stage_engine.planning.forecast import Foreseen, Soon, Source
+from services.stage_engine.publications.catching_up import facts_differ, meet_all
 from services.stage_engine.store import activations, listings, population, progress, publications
 from services.stage_engine.store.activations import Stored
 from services.stage_engine.store.customers import CustomerKey

@@ -15,19 +15,19 @@ from itertools import accumulate
 
 import structlog
 
-from services.stage_engine.catching_up import catch_up
-from services.stage_engine.deciding import Decided, States, decide_events, decide_ticks
+from services.stage_engine.batches.deciding import Decided, States, decide_events, decide_ticks
+from services.stage_engine.batches.phases import Phases
+from services.stage_engine.batches.reading import Unreadable, read, traceparent_of
+from services.stage_engine.batches.writing import UNHEARD, Outcome, Written, conflicts_among, letters_for, write
 from services.stage_engine.domain.state import CustomerState
 from services.stage_engine.looking_back import look_back, suspects, waiting
-from services.stage_engine.phases import Phases
-from services.stage_engine.reading import Unreadable, read, traceparent_of
+from services.stage_engine.publications.catching_up import catch_up
+from services.stage_engine.publications.versions import activated, renewed
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import activations, customers, history, progress
 from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.history import Entry
 from services.stage_engine.store.progress import Claim, OwnershipLost, Progress
-from services.stage_engine.versions import activated, renewed
-from services.stage_engine.writing import UNHEARD, Outcome, Written, conflicts_among, letters_for, write
 from shared.contracts.cloudevent import TENANT_PATTERN
 from shared.contracts.dead_letters import DeadLetterReason
 from shared.db.port import Database, DatabaseRefused, DatabaseUnavailable, Transaction

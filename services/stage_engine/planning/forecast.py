@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.stage_engine.candidate import Candidate
 from services.stage_engine.domain.decision import EvaluationError, StageChange
 from services.stage_engine.domain.publishing import Published, publish_change
 from services.stage_engine.domain.state import CustomerState
+from services.stage_engine.planning.candidate import Candidate
 from services.stage_engine.store.customers import CustomerKey
 from shared.contracts.stage_changed import StageChanged
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import uuid_utils
 
-from services.stage_engine.control import message
 from services.stage_engine.definitions.definition import Definition, parse_definition
 from services.stage_engine.definitions.together import check_together
+from services.stage_engine.publications.control import message
 from services.stage_engine.store import lifecycles, publications
 from services.stage_engine.store.lifecycles import Stored
 from services.stage_engine.store.publications import Publication

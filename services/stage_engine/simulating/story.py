@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from services.stage_engine.by_time import first_ripe_ms
 from services.stage_engine.definitions.durations import parse_duration
 from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
 from services.stage_engine.domain.decision import Applied, BehindClock, StageChange
@@ -19,8 +18,9 @@ from services.stage_engine.domain.event import Event, Tick
 from services.stage_engine.domain.lifecycle import Rules
 from services.stage_engine.domain.publishing import publish_change, shown_facts
 from services.stage_engine.domain.state import CustomerState
-from services.stage_engine.explaining import Explaining
-from services.stage_engine.simulating import Step, simulate
+from services.stage_engine.explaining.by_time import first_ripe_ms
+from services.stage_engine.explaining.explanation import Explaining
+from services.stage_engine.simulating.simulation import Step, simulate
 from shared.contracts.events import PAYLOADS
 from shared.contracts.field_errors import FieldError, did_you_mean
 from shared.contracts.times import parse_text, to_text

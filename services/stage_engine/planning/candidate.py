@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.stage_engine.definitions.definition import Definition
-from services.stage_engine.publishing import check_fit, check_stages, version_of
+from services.stage_engine.publications.publishing import check_fit, check_stages, version_of
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import publications
 from services.stage_engine.store.progress import Versions
