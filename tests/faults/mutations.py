@@ -50,7 +50,7 @@ MUTATIONS = (
     ),
     Mutation(
         "dedupe: duplicates are filtered",
-        f"{_ENGINE}/batch.py",
+        f"{_ENGINE}/batches/batch.py",
         "part.fresh = [entry for entry in part.entries if (entry.partition, entry.offset) in new]",
         "part.fresh = list(part.entries)",
         "counts_once",
@@ -93,14 +93,14 @@ MUTATIONS = (
     ),
     Mutation(
         "next_offset filter",
-        f"{_ENGINE}/batch.py",
+        f"{_ENGINE}/batches/batch.py",
         "Part(claim, at, [record for record in batches[claim] if record.offset >= at.next_offset])",
         "Part(claim, at, list(batches[claim]))",
         "below_next_offset or delivered_again",
     ),
     Mutation(
         "decision and outbox in one transaction",
-        f"{_ENGINE}/batch.py",
+        f"{_ENGINE}/batches/batch.py",
         "            await history.remove(transaction, refused)\n            written = await write(transaction, outcomes)\n",
         "            await history.remove(transaction, refused)\n"
         "        async with self.database.transaction() as transaction:\n"

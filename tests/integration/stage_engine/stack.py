@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -77,8 +78,14 @@ async def _delete_topics(bootstrap: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        left = sorted(set(await admin.list_topics()) & set(Topic))
-        if left:
+        if left := await _ours(admin):
             await admin.delete_topics(left)
+        async with asyncio.timeout(30):
+            while await _ours(admin):  # the broker hears from its controller a little later than we do
+                await asyncio.sleep(0.05)
     finally:
         await admin.close()
+
+
+async def _ours(admin: AIOKafkaAdminClient) -> list[str]:
+    return sorted(set(await admin.list_topics()) & set(Topic))
