@@ -9,6 +9,7 @@ from services.stage_engine.definitions.definition import Definition
 from services.stage_engine.definitions.expressions import names_in
 from services.stage_engine.definitions.file_model import FollowPart, LifecycleFile, TransitionPart
 from services.stage_engine.definitions.yaml_source import Document, Path, Problem
+from services.stage_engine.domain.advance import MOST_BY_TIME
 
 _MOST_LOOPS = 20
 _MOST_WAYS = 20_000
@@ -25,6 +26,7 @@ def lint(definition: Definition) -> list[Problem]:
         *_dead_ends(document, shape),
         *_never_winning(document, shape),
         *_loops(document, shape),
+        *_endless(document, shape),
         *_unused_facts(document, shape),
     ]
     return sorted(found, key=lambda each: (each.line, each.column))
@@ -150,13 +152,39 @@ def _loops(document: Document, shape: LifecycleFile) -> Iterator[Problem]:
         )
 
 
+def _endless(document: Document, shape: LifecycleFile) -> Iterator[Problem]:
+    """Circles of transitions that need nothing but time: whoever gets into one goes round until something happens."""
+    places = {part.id: index for index, part in enumerate(shape.transitions)}
+    told: set[frozenset[str]] = set()
+    alone = _leaving(part for part in shape.transitions if not part.on and part.when is None)
+    for start, circle in _circles(alone, shape.stages):
+        ids = frozenset(part.id for part in circle)
+        if ids in told:
+            continue
+        if len(told) == _MOST_LOOPS:
+            return
+        told.add(ids)
+        way = " → ".join([start, *(part.to for part in circle)])
+        named = ", ".join(f"`{part.id}`" for part in circle)
+        path: Path = ("transitions", min(places[part.id] for part in circle), "id")
+        yield document.problem(
+            path,
+            f"{named} lead in a circle by time alone: {way}; whoever is silent is moved {MOST_BY_TIME:,} times and then "
+            "rests. Give one of them an `on` or a `when`",
+        )
+
+
 def _pure(shape: LifecycleFile) -> dict[str, list[TransitionPart]]:
     """By stage, what needs neither an event nor a wait."""
+    return _leaving(part for part in shape.transitions if not part.on and part.after is None)
+
+
+def _leaving(parts: Iterable[TransitionPart]) -> dict[str, list[TransitionPart]]:
+    """By the stage that they lead out of."""
     found: dict[str, list[TransitionPart]] = {}
-    for part in shape.transitions:
-        if not part.on and part.after is None:
-            for source in part.from_:
-                found.setdefault(source, []).append(part)
+    for part in parts:
+        for source in part.from_:
+            found.setdefault(source, []).append(part)
     return found
 
 

@@ -37,6 +37,9 @@ from services.stage_engine.domain.walk import NOTHING, Situation, Walk, facts_re
 NEW_CUSTOMER = CustomerState(facts=dict(START_VALUES))
 """The state of a customer who was never heard of."""
 
+MOST_BY_TIME = 1_000
+"""How often time alone may move a customer in one lifecycle between two events; then they rest. See decision 15."""
+
 _ALWAYS = 1 << 62
 NO_TALLIES: Tallies = {}
 
@@ -108,6 +111,9 @@ class _Advance:
         current = self.state.lifecycles[lifecycle.name]
         # A clock of one millisecond before wakes exactly the edges that are due now, and sees what a window loses now.
         move = self._pass(lifecycle, current, due - 1, due)
+        if move.walk.taken and current.by_time >= MOST_BY_TIME:
+            self._rest(move)
+            return
         if move.walk.taken:
             ripe = due + lifecycle.lateness_ms
             # Ripe before the import had come in: nobody could have noticed it while it was news.
@@ -119,6 +125,20 @@ class _Advance:
         self.errors += move.walk.errors
         done = replace(current, wake_ms=next_wake_ms(move.walk, current.tallies, due))
         self.state = replace(self.state, lifecycles={**self.state.lifecycles, lifecycle.name: done})
+
+    def _rest(self, move: Move) -> None:
+        """Leave the customer where they are until something else moves them: time alone keeps up a circle of the rules."""
+        lifecycle, edge = move.walk.lifecycle, move.walk.taken[0]
+        detail = (
+            f"time alone has moved this customer {MOST_BY_TIME:,} times since their last event, and moves them no further: the "
+            "waits lead in a circle, so give one of its transitions an event or a condition"
+        )
+        expression = edge.when.source if edge.when else ""
+        at = move.walk.situation.at_ms
+        self.errors.append(EvaluationError(lifecycle.name, edge.id, expression, detail, {}, at))
+        assert move.before is not None
+        resting = {lifecycle.name: replace(move.before, wake_ms=None)}
+        self.state = replace(self.state, lifecycles={**self.state.lifecycles, **resting})
 
     def _with_dependents(self, move: Move, due: int) -> list[Move]:
         """A move in one lifecycle, and what those that read its stage make of it at once."""
@@ -138,7 +158,7 @@ class _Advance:
         after = self._facts(lifecycle, self.state.facts, current.tallies, at, moves)
         changed = _moved(lifecycle, moves) | self._own_changed(lifecycle, current, (clock, at), after)
         walk = walk_on(lifecycle, current, Situation(at, clock, after, changed))
-        return Move(walk, current, current.tallies, late=False)
+        return Move(walk, current, current.tallies, by_time=True)
 
     def apply(self, event: Event, ledger: Ledger) -> None:
         """Take edges in each lifecycle, by the facts as the event has left them."""
@@ -347,7 +367,7 @@ def _unmoved(move: Move) -> tuple[str, LifecycleState]:
     """A customer who stays where they are under new rules: the clock stays, the next wake-up is armed by the rules."""
     assert move.before is not None
     wake = next_wake_ms(move.walk, move.tallies, move.walk.situation.at_ms)
-    return move.walk.lifecycle.name, replace(move.before, wake_ms=wake, tallies=move.tallies)
+    return move.walk.lifecycle.name, replace(move.before, wake_ms=wake, tallies=move.tallies, by_time=0)
 
 
 def _moved(lifecycle: Lifecycle, moves: Sequence[Move]) -> frozenset[str]:

@@ -12,13 +12,15 @@ from services.stage_engine.domain.walk import Situation, Walk, next_wake_ms
 
 class Move(msgspec.Struct, frozen=True):
     """A walk with what it started from; `before` is None when the customer is new to the lifecycle. `jumped_to` is a
-    stage that the customer was put into without a transition, and from where the walk went on."""
+    stage that the customer was put into without a transition, and from where the walk went on. `by_time` says that nothing
+    but time brought it about."""
 
     walk: Walk
     before: LifecycleState | None
     tallies: Tallies
     late: bool = False
     jumped_to: str | None = None
+    by_time: bool = False
 
     def has_moved(self) -> bool:
         """Whether the customer's stage was decided anew."""
@@ -82,4 +84,5 @@ def arrive(move: Move) -> LifecycleState:
         for stage in entered if move.jumped_to is None else [move.jumped_to, *entered]:
             entries[stage] = entries.get(stage, 0) + 1
     wake = next_wake_ms(walk, move.tallies, at)
-    return LifecycleState(walk.stage, walk.entered_ms, at, entries, wake, move.tallies)
+    times = before.by_time + 1 if before and move.by_time else 0
+    return LifecycleState(walk.stage, walk.entered_ms, at, entries, wake, move.tallies, times)

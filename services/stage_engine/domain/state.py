@@ -16,7 +16,8 @@ class LifecycleState(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `clock_ms` is the effective time of the last event or stage change applied here. `wake_ms` is the next due time at
     which an edge has to be looked at, if any. `entries` counts per stage how often it was entered. `tallies` is what the
-    lifecycle's own facts are computed from (see `own_facts`).
+    lifecycle's own facts are computed from (see `own_facts`). `by_time` counts how often time alone has moved the customer
+    here since the last event.
     """
 
     stage: str
@@ -25,6 +26,7 @@ class LifecycleState(msgspec.Struct, frozen=True, omit_defaults=True):
     entries: dict[str, int]
     wake_ms: int | None = None
     tallies: Mapping[str, Any] = {}
+    by_time: int = 0
 
 
 class Recomputed(msgspec.Struct, frozen=True):

@@ -112,6 +112,10 @@ WARNINGS: dict[str, tuple[str, list[str]]] = {
         file(pure("«x", "a", "b", "facts.orders >= 2"), pure("y", "b", "a", "facts.orders <= 2")),
         ["a → b → a"],
     ),
+    "a circle by time alone": (
+        file("{id: «x, from: a, to: b, after: 5m}", "{id: y, from: b, to: a, after: 1d, demotion: true}"),
+        ["`x`, `y` lead in a circle by time alone: a → b → a", "1,000 times", "`on` or a `when`"],
+    ),
     # Facts
     "a fact that nothing reads": (
         file(WAY, BACK, facts="f: «{count: purchase}"),
@@ -210,6 +214,10 @@ SILENT: dict[str, str] = {
     "a deeper part": both("facts.orders > 1 && (facts.nps > 8 && facts.ces > 1)", "facts.nps < 8"),
     "an event between": file(pure("x", "a", "b", "facts.orders > 1"), BACK),
     "a wait between": file(pure("x", "a", "b", "facts.orders > 1"), "{id: y, from: b, to: a, after: 1d, demotion: true}"),
+    "waits in a circle that needs an event": file(after("x", "1d", "b"), BACK),
+    "waits in a circle that needs a condition": file(
+        after("x", "1d", "b", ', when: "facts.orders > 1"'), "{id: y, from: b, to: a, after: 1d, demotion: true}"
+    ),
     # Facts that are read
     "a fact of a condition": file(pure("x", "a", "b", "facts.f > 1"), BACK, facts="f: {count: purchase}"),
     "a fact that is asked for": file(pure("x", "a", "b", "known.f"), BACK, facts="f: {last: channel, of: engagement}"),
