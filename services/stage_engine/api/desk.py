@@ -23,6 +23,7 @@ from shared.service import Resources
 
 Reader = Annotated[Caller, Depends(require(Scope.CUSTOMERS_READ))]
 Admin = Annotated[Caller, Depends(require(Scope.ADMIN))]
+Publisher = Annotated[Caller, Depends(require(Scope.LIFECYCLES_PUBLISH))]
 _T = TypeVar("_T")
 
 

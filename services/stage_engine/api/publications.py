@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Request
 
-from services.stage_engine.api.desk import Admin, Desk, definition_problem
+from services.stage_engine.api.desk import Desk, Publisher, definition_problem
 from services.stage_engine.api.lifecycle_forms import PublicationIn, PublishedOut, told_publication
 from services.stage_engine.definitions.definition import Definition, parse_definition
 from services.stage_engine.definitions.yaml_source import DefinitionError
@@ -24,7 +24,7 @@ from shared.log.port import LogRefused, LogUnavailable
 
 
 def publications_router(desk: Desk) -> APIRouter:
-    """The route. It needs the scope admin: lifecycles are the same for every tenant."""
+    """The route. It needs the scope lifecycles:publish: lifecycles are the same for every tenant."""
     at = _Publications(desk)
     routes = APIRouter(tags=["lifecycles"])
     described = {409: "somebody else has just published", 422: "each error has its place", 503: "send the same again"}
@@ -43,7 +43,7 @@ class _Publications:
 
     desk: Desk
 
-    async def publish(self, request: Request, name: Segment, caller: Admin) -> PublishedOut:
+    async def publish(self, request: Request, name: Segment, caller: Publisher) -> PublishedOut:
         """Make a text the active version of its lifecycle, or an earlier version again, while everything runs.
 
         202: it is stored, and every partition was told; each changes over at one place among its events. The same text or

@@ -28,6 +28,7 @@ class Served:
     admin: NewKey
     other_admin: NewKey
     writer: NewKey
+    publisher: NewKey
 
     async def ask(
         self, method: str, path: str, key: NewKey | None = None, status: int = 200, **more: Any
@@ -67,7 +68,8 @@ async def _keys(resources: Resources) -> list[NewKey]:
     keys = Keys(resources.database, "BRL")
     reader, admin = KeyRequest("acme", ["customers:read"]), KeyRequest("acme", ["admin"])
     other_admin, writer = KeyRequest("other", ["admin"], currency="USD"), KeyRequest("acme", ["events:write"])
-    return [await keys.create(each) for each in (reader, admin, other_admin, writer)]
+    publisher = KeyRequest("acme", ["lifecycles:publish"])
+    return [await keys.create(each) for each in (reader, admin, other_admin, writer, publisher)]
 
 
 @asynccontextmanager

@@ -450,7 +450,7 @@ async def test_a_move_after_a_publication_goes_by_the_new_rules(api: Served) -> 
     )
     assert (await post(api, 422, lifecycle="tier", to="diamond"))["errors"][0]["pointer"] == "/to"
     given = {"text": wider, "message": "a third tier"}
-    await api.ask("POST", "/v1/lifecycles/tier/publications", api.admin, 202, json=given)
+    await api.ask("POST", "/v1/lifecycles/tier/publications", api.publisher, 202, json=given)
     told = await outcome(api, (await post(api, lifecycle="tier", to="diamond"))["move_id"])
     assert told["status"] == "applied"
     assert (await changes(api.resources.database, "ana"))[-1].data.lifecycle_version == 2

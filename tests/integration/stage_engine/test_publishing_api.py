@@ -48,7 +48,7 @@ async def api(sql_stack: Stack, file: str) -> AsyncIterator[Served]:
 
 async def post(api: Served, status: int = 202, at: str = PUBLICATIONS, **given: Any) -> Any:
     body = {"message": "a test", **given}
-    return (await api.ask("POST", at, api.admin, status, json=body)).json()
+    return (await api.ask("POST", at, api.publisher, status, json=body)).json()
 
 
 async def test_what_is_published_holds_for_events_and_for_those_who_send_nothing(stack: Stack, file: str) -> None:
@@ -92,7 +92,7 @@ async def test_the_same_once_more_publishes_nothing_and_says_so(api: Served) -> 
 
 
 async def test_the_author_is_the_key_unless_told(api: Served) -> None:
-    assert (await post(api, text=BY_COUNT))["author"] == api.admin.id
+    assert (await post(api, text=BY_COUNT))["author"] == api.publisher.id
 
 
 async def test_a_lost_stage_is_refused_with_what_to_add_and_then_taken(api: Served) -> None:
@@ -158,7 +158,7 @@ async def test_what_can_not_be_published_is_refused_in_under_a_second_with_its_p
 
 async def test_bodies_that_are_no_json_are_refused(api: Served) -> None:
     for body in (b"lifecycle: club", b'{"message": "\\ud800", "version": 1}', b"\xff", b"[]", b"[" * 100_000):
-        await api.ask("POST", PUBLICATIONS, api.admin, 422, content=body)
+        await api.ask("POST", PUBLICATIONS, api.publisher, 422, content=body)
 
 
 async def test_a_lifecycle_that_nobody_runs_is_not_found(api: Served) -> None:
@@ -166,10 +166,10 @@ async def test_a_lifecycle_that_nobody_runs_is_not_found(api: Served) -> None:
     assert 'did you mean "club"?' in refused["detail"]
 
 
-async def test_only_an_admin_publishes(api: Served) -> None:
-    for key in (api.reader, api.writer):
+async def test_publishing_needs_a_right_of_its_own(api: Served) -> None:
+    for key in (api.reader, api.writer, api.admin, api.other_admin):
         refused = await api.ask("POST", PUBLICATIONS, key, 403, json={"message": "m", "text": BY_COUNT})
-        assert "admin" in refused.json()["detail"]
+        assert "lifecycles:publish" in refused.json()["detail"]
     assert (await api.client.post(PUBLICATIONS, json={"message": "m", "text": BY_COUNT})).status_code == 401
     assert (await api.get("/v1/lifecycles/club"))["version"] == 1
 
@@ -182,7 +182,7 @@ async def test_with_the_log_away_it_is_stored_and_the_same_request_tells_the_par
         await register(api.resources.database, (file,), now_ms())
         for given in ({"text": BY_COUNT}, {"text": BY_COUNT}, {"version": 2}):
             began = monotonic()
-            refused = await api.ask("POST", PUBLICATIONS, api.admin, 503, json={"message": "a test", **given})
+            refused = await api.ask("POST", PUBLICATIONS, api.publisher, 503, json={"message": "a test", **given})
             assert monotonic() - began < 6.0
             assert refused.headers["retry-after"] == "1"
             assert "stored" in refused.json()["detail"]
