@@ -17,24 +17,24 @@ from services.stage_engine.definitions.yaml_source import DefinitionError
 from services.stage_engine.domain.event import Event
 from services.stage_engine.domain.lifecycle import Rules, in_order
 from services.stage_engine.simulating.story import (
+    Limits,
     ReadStory,
     StoryRefused,
+    TooLong,
     end_of,
-    paths,
+    path_within,
     unread_types,
-    wakes_more_often,
 )
 from services.stage_engine.store import lifecycles
 from services.stage_engine.store.lifecycles import Stored
 from shared.auth.tenants import Tenants
 from shared.contracts.field_errors import FieldError
-from shared.contracts.times import to_text
 from shared.http.body import read_body
 from shared.http.paths import Segment
 from shared.http.problems import INVALID, Problem
 
 _MOST_EVENTS: Final = 500
-_MOST_WAKE_UPS: Final = 5_000
+_LIMITS: Final = Limits(changes=5_000, seconds=5.0)
 _EVENTS: Final[dict[str, Any]] = {
     "type": "array",
     "minItems": 1,
@@ -95,10 +95,11 @@ class _Simulations:
         except ValueError as error:
             raise _problem(FieldError("/until", str(error))) from None
         rules = _rules(name, given.text, active, currency)
-        if wakes_more_often(rules, story, until_ms, _MOST_WAKE_UPS):
-            detail = f"time alone would wake this customer more than {_MOST_WAKE_UPS:,} times until {to_text(until_ms)}"
-            raise _problem(FieldError("/until", detail, "tell a shorter story, or try it with the command line"))
-        (path,) = paths(rules, story, until_ms)
+        try:
+            path = path_within(rules, story, until_ms, _LIMITS)
+        except TooLong as error:
+            advice = "tell a shorter story, or try it with the command line"
+            raise _problem(FieldError("/events", str(error), advice)) from None
         return {**path.as_json(), "notes": unread_types(rules, story)}
 
     def _story(self, items: Sequence[msgspec.Raw]) -> Sequence[Event]:

@@ -40,6 +40,8 @@ _FIELD_TYPES: Mapping[type, Any] = {
     str: cel.Type.STRING,
 }
 _LONGEST_DETAIL = 1_000
+LONGEST_TEXT = 200
+"""Characters of a text that is a fact."""
 _HOLDS, _FAILS = Finding(Verdict.HOLDS), Finding(Verdict.FAILS)
 
 Convert = Callable[[Any], Any]
@@ -103,7 +105,7 @@ class CelCondition:
     def evaluate(self, facts: Mapping[str, FactValue], data: Mapping[str, Any]) -> Finding:
         try:
             result = self._evaluate(facts, data)
-        except (RuntimeError, ValueError, TypeError, OverflowError) as error:
+        except (RuntimeError, ValueError, TypeError, OverflowError, MemoryError) as error:
             return Finding(Verdict.ERROR, str(error)[:_LONGEST_DETAIL])
         if result.type() == cel.Type.ERROR:
             return _not_computed(str(result.value()))
@@ -127,7 +129,7 @@ class CelFormula:
     def compute(self, facts: Mapping[str, FactValue]) -> FactValue | None:
         try:
             result = self._expression.evaluate(facts, {})
-        except (RuntimeError, TypeError, OverflowError) as error:
+        except (RuntimeError, TypeError, OverflowError, MemoryError) as error:
             raise FactFailed(f"{self.source}: {error}") from None
         if result.type() == cel.Type.ERROR:
             finding = _not_computed(str(result.value()))
@@ -137,6 +139,8 @@ class CelFormula:
         value: FactValue = self._stored(result.value()) if self._stored else result.value()
         if isinstance(value, float) and not isfinite(value):
             raise FactFailed(f"{self.source}: gives {value}")
+        if isinstance(value, str) and len(value) > LONGEST_TEXT:
+            raise FactFailed(f"{self.source}: gives a text of {len(value):,} characters; a fact holds {LONGEST_TEXT}")
         return value
 
 

@@ -18,12 +18,16 @@ from services.stage_engine.domain.facts import FactType
 from shared.contracts.events import PAYLOADS
 
 MAX_SOURCE_CHARACTERS = 4_096
+MAX_SUMS = 20
+"""How often `+` may stand in a text: on texts it makes longer ones, of an event's field of 256 KiB for instance."""
 _STRINGS = re.compile(
     r"[rR]?'''(?:[^\\]|\\.)*?'''|[rR]?\"\"\"(?:[^\\]|\\.)*?\"\"\"|[rR]'[^']*'|[rR]\"[^\"]*\""
     r"|'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"",
     re.DOTALL,
 )
 _VARIABLE = re.compile(r"(?<![\w.])(facts|known|event|stages)\s*\.\s*(\w+)")
+_BUILDS = re.compile(r"\.\s*(map|filter)\s*\(")
+_GOES_OVER = re.compile(r"\.\s*(all|exists|exists_one)\s*\(")
 _HAS = re.compile(r"(?<![\w.])has\s*\(")
 _NOW = re.compile(r"(?<![\w.])now\b")
 _DURATION = re.compile(r"(?<![\w.])duration\s*\(\s*(['\"])(.*?)\1\s*\)")
@@ -79,9 +83,29 @@ def check_text(source: str, scope: Scope) -> None:
         raise ConditionError(
             "`now` is not allowed: nothing would wake it up; use `after:` with `since:`", found.start()
         )
+    _check_cost(code)
     _check_durations(source)
     for kind, name in sorted(names_in(source)):
         _check_name(kind, name, scope, _offset(code, kind, name))
+
+
+def _check_cost(code: str) -> None:
+    """What an evaluation takes must be bounded by the length of the text and of the event, whoever wrote them."""
+    if found := _BUILDS.search(code):
+        raise ConditionError(
+            f"`{found[1]}()` is not allowed: it builds lists of any length; ask with `exists()` or `all()` instead",
+            found.start(1),
+        )
+    if len(loops := list(_GOES_OVER.finditer(code))) > 1:
+        raise ConditionError(
+            "only one of all(), exists() and exists_one() may stand in a text: one inside another goes over its list as "
+            "often as that is long; make it two transitions, or send the event a field of its own",
+            loops[1].start(1),
+        )
+    if code.count("+") > MAX_SUMS:
+        raise ConditionError(
+            f"`+` stands here {code.count('+')} times; at most {MAX_SUMS} are allowed: put parts into facts (`expr:`)"
+        )
 
 
 def _check_durations(source: str) -> None:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from services.stage_engine.definitions.cel import CelCondition, CelFormula
+from services.stage_engine.definitions.cel import LONGEST_TEXT, CelCondition, CelFormula
 from services.stage_engine.definitions.expressions import (
     MONEY,
     ConditionError,
@@ -33,7 +33,6 @@ _SPECIAL_FIELD = "time"
 """Stands for the event's own time, unless its data has a field of that name."""
 _BY_PYTHON_TYPE = {int: FactType.INT, float: FactType.NUMBER, MONEY: FactType.MONEY, str: FactType.TEXT}
 _NUMBERS = (FactType.INT, FactType.NUMBER, FactType.MONEY)
-_LONGEST_TEXT = 200
 _LARGEST = (1 << 53) - 1
 """Larger numbers are passed over: JSON does not carry them exactly, and their sums would leave what a double can hold."""
 _STARTS_AT_ZERO = ("count", "sum", "distinct")
@@ -172,7 +171,7 @@ def _number(value: Any) -> FactValue | None:
 
 
 def _text(value: Any) -> FactValue | None:
-    return value[:_LONGEST_TEXT] if isinstance(value, str) else None
+    return value[:LONGEST_TEXT] if isinstance(value, str) else None
 
 
 def _money(event: Event, field: str, currency: str) -> FactValue | None:

@@ -7,8 +7,9 @@ the log where their times are equal.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
+from functools import reduce
 from hashlib import blake2b
 from typing import Any, Protocol
 
@@ -157,6 +158,31 @@ _BY_KIND: Mapping[Kind, Aggregation] = {
     Kind.LAST: _Last(),
     Kind.DISTINCT: _Distinct(),
 }
+
+
+def together(aggregation: Aggregation, partials: Sequence[Partial]) -> Partial:
+    """Partial results as one, in their order; None when there are none."""
+    if isinstance(aggregation, _Distinct):
+        return sorted(set().union(*partials))[: MOST_DISTINCT + 1] if partials else None
+    return reduce(aggregation.merge, partials) if partials else None
+
+
+def thinned(aggregation: Aggregation, window: list[Any]) -> list[Any]:
+    """A window of [day, partial result] without what can make no difference any more.
+
+    Of a distinct value only the last day counts, and of more values than can be counted only those that leave last: when
+    the count falls below what can be told apart, all that was left out has gone before.
+    """
+    if not isinstance(aggregation, _Distinct):
+        return window
+    kept: list[Any] = []
+    seen: set[int] = set()
+    for day, partial in reversed(window):
+        news = [each for each in partial if each not in seen][: MOST_DISTINCT + 1 - len(seen)]
+        seen.update(news)
+        if news:
+            kept.append([day, news])
+    return kept[::-1]
 
 
 def is_saturated(aggregation: Aggregation, partial: Partial) -> bool:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from services.stage_engine.domain.aggregation import Aggregation, Partial, is_saturated
+from services.stage_engine.domain.aggregation import Aggregation, Partial, is_saturated, thinned, together
 from services.stage_engine.domain.conditions import Condition, Verdict
 from services.stage_engine.domain.event import Event
 from services.stage_engine.domain.facts import FactType
@@ -159,9 +159,10 @@ class OwnFacts:
         if day <= today - days:
             return kept
         place = bisect_left(kept, day, key=_day)
-        if place < len(kept) and kept[place][0] == day:
-            return [*kept[:place], [day, fact.aggregation.merge(kept[place][1], partial)], *kept[place + 1 :]]
-        return [*kept[:place], [day, partial], *kept[place:]]
+        after = kept[place:]
+        if after and after[0][0] == day:
+            partial, after = fact.aggregation.merge(after[0][1], partial), after[1:]
+        return thinned(fact.aggregation, [*kept[:place], [day, partial], *after])
 
     def without_past_days(self, tallies: Tallies, at_ms: int) -> Tallies:
         """The same tallies without days that have left their windows by a moment."""
@@ -188,10 +189,8 @@ class OwnFacts:
         """What a fact has come to at a moment; None before its first event that counts."""
         if tally is None or fact.days is None:
             return tally
-        merged: Partial = None
-        for _, partial in _counting(tally, day_of(at_ms, self.zone), fact.days):
-            merged = partial if merged is None else fact.aggregation.merge(merged, partial)
-        return merged
+        counting = _counting(tally, day_of(at_ms, self.zone), fact.days)
+        return together(fact.aggregation, [partial for _, partial in counting])
 
     def next_decay_ms(self, windows: Set[str], tallies: Tallies, after_ms: int) -> int | None:
         """When a day leaves one of these facts' windows next, later than a moment; None when nothing is to leave."""

@@ -5,20 +5,18 @@ How events are read is not the engine's matter: whoever composes the services gi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import thread_time
 from typing import Any
 
 import msgspec
 
 from services.stage_engine.definitions.durations import parse_duration
-from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
 from services.stage_engine.domain.decision import Applied, BehindClock, StageChange
-from services.stage_engine.domain.event import Event, Tick
+from services.stage_engine.domain.event import Event
 from services.stage_engine.domain.lifecycle import Rules
 from services.stage_engine.domain.publishing import publish_change, shown_facts
-from services.stage_engine.domain.state import CustomerState
-from services.stage_engine.explaining.by_time import first_ripe_ms
 from services.stage_engine.explaining.explanation import Explaining
 from services.stage_engine.simulating.simulation import Step, simulate
 from shared.contracts.events import PAYLOADS
@@ -41,6 +39,19 @@ class StoryRefused(Permanent):
     def __init__(self, errors: Sequence[FieldError]) -> None:
         super().__init__("; ".join(f"{each.pointer}: {each.detail}" for each in errors))
         self.errors = tuple(errors)
+
+
+class TooLong(Permanent):
+    """A story that takes more than may be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a story may take: stage changes, and seconds of a processor. What one step can take is bounded by itself:
+    time alone moves a customer so often and no more."""
+
+    changes: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,7 @@ class Path:
                 "since": to_text(current.entered_ms),
                 "entry": current.entries[current.stage],
                 "facts": explaining.own_facts(lifecycle),
+                **explaining.at_least(lifecycle),
             }
             for lifecycle in self.rules.lifecycles
             if (current := last.state.lifecycles.get(lifecycle.name)) is not None
@@ -109,6 +121,21 @@ def paths(rules: Rules, story: Sequence[Event], until_ms: int) -> list[Path]:
     return [Path(who, rules, list(simulate(rules, events, until_ms))) for who, events in by_customer.items()]
 
 
+def path_within(rules: Rules, story: Sequence[Event], until_ms: int, limits: Limits) -> Path:
+    """One customer's story, as long as it stays within limits. Raises TooLong."""
+    began, moved, steps = thread_time(), 0, []
+    for step in simulate(rules, story, until_ms):
+        steps.append(step)
+        moved += len(changes(step))
+        if moved > limits.changes:
+            raise TooLong(f"the customer moves more than {limits.changes:,} times until {to_text(moment(step))}")
+        if thread_time() - began > limits.seconds:
+            raise TooLong(
+                f"{len(steps):,} of its steps took the {limits.seconds:g} s of a processor that a story may take"
+            )
+    return Path(story[0].customer_id, rules, steps)
+
+
 def end_of(story: Sequence[Event], until: str | None) -> int:
     """When a simulation ends, in milliseconds: with the story's last event unless told otherwise. Raises ValueError."""
     last = max(event.arrival_ms for event in story)
@@ -123,19 +150,6 @@ def end_of(story: Sequence[Event], until: str | None) -> int:
     if end < last:
         raise ValueError(f"{to_text(end)} is before the story's last event, which is of {to_text(last)}")
     return end
-
-
-def wakes_more_often(rules: Rules, events: Iterable[Event], until_ms: int, most: int) -> bool:
-    """Whether time alone would wake one customer more than `most` times in a story: stages may follow each other every
-    second for years, and a decision cannot be stopped half-way."""
-    state, left = NEW_CUSTOMER, most
-    for event in events:
-        state, left = _waited(rules, state, event.arrival_ms, left)
-        if left < 0:
-            return True
-        decision = advance(rules, state, event)
-        state = decision.state if isinstance(decision, Applied) else state
-    return _waited(rules, state, until_ms, left)[1] < 0
 
 
 def unread_types(rules: Rules, story: Sequence[Event]) -> list[str]:
@@ -172,12 +186,3 @@ def _occurrence(step: Step) -> Json:
         event = step.occurrence
         return {"event": {"id": event.id, "type": event.type, "time": to_text(event.time_ms)}}
     return {"time_goes_by_until": to_text(moment(step))}
-
-
-def _waited(rules: Rules, state: CustomerState, until_ms: int, left: int) -> tuple[CustomerState, int]:
-    """The state when the time has come, and how many wake-ups are left; below 0 when there were too many."""
-    while left >= 0 and (ripe := first_ripe_ms(rules, state)) is not None and ripe <= until_ms:
-        decision = advance(rules, state, Tick("", "", ripe))
-        assert isinstance(decision, Applied)
-        state, left = decision.state, left - 1
-    return state, left

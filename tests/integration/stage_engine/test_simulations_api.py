@@ -12,8 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from services.cli.main import app
+from services.stage_engine.api import simulations
 from services.stage_engine.definitions.definition import parse_definition
+from services.stage_engine.domain.advance import MOST_BY_TIME
 from services.stage_engine.publications.publishing import Request, publish
+from services.stage_engine.simulating.story import Limits
 from services.stage_engine.store import tables
 from shared.contracts.times import now_ms
 from tests.integration.stage_engine.observing import rows, until_handled
@@ -140,8 +143,6 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"text": CARE}, "/text", "this is the lifecycle care, not club"),
     ({"text": CLUB.replace("on: purchase", "when: \"stages.pub == 'a'\"")}, "/text", "no active lifecycle `pub`"),
     ({"text": "a: &a [x]\nb: [*a]\n"}, "/text", "aliases are not allowed"),
-    ({"text": PULSE, "until": "3650d"}, "/until", "more than 5,000 times"),
-    ({"text": PULSE, "events": [STORY[0], event(2, "2036-01-05")]}, "/until", "more than 5,000 times"),
 ]
 
 
@@ -158,8 +159,22 @@ async def test_what_can_not_be_told_is_refused_in_time_with_its_place(api: Serve
 
 
 async def test_a_text_with_a_short_beat_can_be_told_for_a_while(api: Served) -> None:
-    told = await simulated(api, text=PULSE, events=STORY[:1], until="20m")
-    assert len(moves(told)) == 1_200
+    told = await simulated(api, text=PULSE, events=STORY[:1], until="3650d")
+    assert len(moves(told)) == 1 + MOST_BY_TIME
+    assert "moves them no further" in json.dumps(told["steps"][-1])
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [(Limits(changes=999, seconds=60.0), "moves more than 999 times"), (Limits(10_000, 0.0), "a story may take")],
+)
+async def test_a_story_that_takes_long_is_given_up(
+    api: Served, monkeypatch: pytest.MonkeyPatch, limits: Limits, told: str
+) -> None:
+    monkeypatch.setattr(simulations, "_LIMITS", limits)
+    refused = await simulated(api, 422, text=PULSE, events=STORY[:1], until="3650d")
+    assert told in refused["errors"][0]["detail"]
+    assert "command line" in refused["errors"][0]["advice"]
 
 
 async def test_trying_needs_a_key_that_may_read(api: Served) -> None:

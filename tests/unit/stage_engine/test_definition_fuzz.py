@@ -363,6 +363,11 @@ HOSTILE: dict[str, Callable[[], str]] = {
     "parentheses in a condition": lambda: PLAIN.replace("on: signup", f"when: '{'(' * 2_000}true{')' * 2_000}'"),
     "questions in questions": lambda: PLAIN.replace("on: signup", f"when: '{'known.nps ? true : ' * 200}false'"),
     "macros in macros": lambda: PLAIN.replace("on: signup", f"when: '{'[1].all(x, ' * 300}true{')' * 300}'"),
+    "a list that grows eightfold ten times": lambda: PLAIN.replace(
+        "on: signup", f"when: '[1]{'.map(a, a + a + a + a + a + a + a + a)' * 10}.size() > 3'"
+    ),
+    "a macro in a macro": lambda: PLAIN.replace("on: signup", "when: '[1, 2].exists(x, [3, 4].all(y, x < y))'"),
+    "a text that is a sum of many": lambda: facts(f"expr: '{'facts.t + ' * 21}facts.t'"),
     "arithmetic in a long chain": lambda: (
         HEAD
         + "facts:\n"

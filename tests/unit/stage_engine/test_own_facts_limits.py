@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from services.stage_engine.domain import aggregation
 from services.stage_engine.domain.state import decode_state, encode_state
 from tests.unit.stage_engine.declaring import declaring, own_facts, together
 from tests.unit.stage_engine.test_own_facts import fact, gift, paid, steps
@@ -131,6 +135,38 @@ class TestDistinct:
         ]
         assert fact("distinct: points, of: gift, type: int, within: 2d", *happened) == 1_000
         assert fact("distinct: points, of: gift, type: int, within: 2d", *happened, live(3 * D, "signup")) == 600
+
+    @given(
+        st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5), st.integers(0, 9)), max_size=60),
+        st.randoms(use_true_random=False),
+    )
+    def test_a_window_is_exact_whatever_comes_late_and_in_whatever_order(
+        self, happened: list[tuple[int, int, int]], chance: Random
+    ) -> None:
+        """Against counting them all: days of arrival go on, events are up to five days late, six can be told apart."""
+        text = declaring({"it": "distinct: points, of: gift, type: int, within: 4d"}, "a")
+        steps_, counts, today = [live(0, "signup")], list[tuple[int, int]](), 10
+        for onward, late, points in happened:
+            today += onward
+            counts.append((today - late, points))
+            steps_.append(live(today * D, "gift", (today - late) * D, points=points))
+        with patch.object(aggregation, "MOST_DISTINCT", 6):
+            by = together(text)
+            played = play(by, *steps_)
+            (window,) = (each.tallies.get("it", []) for each in played.state.lifecycles.values())
+            assert sum(len(partial) for _, partial in window) <= 7
+            for later in range(6):
+                counted = {points for day, points in counts if today + later - 4 < day}
+                at_ms = (today + later) * D * 60_000
+                own, tallies = by.lifecycles[0].own, {"it": window} if window else {}
+                assert own.value("it", tallies, at_ms) == min(len(counted), 6)
+
+    def test_a_window_of_a_year_with_many_values_a_day_stays_small(self) -> None:
+        by = together(declaring({"it": "distinct: points, of: gift, type: int, within: 365d"}, "a"))
+        happened = [live(day * D, "gift", points=100 * day + number) for day in range(60) for number in range(100)]
+        played = play(by, *happened)
+        assert own_facts(by, played) == {"it": 1_000}
+        assert len(encode_state(played.state)) < 20_000
 
 
 class TestSize:
