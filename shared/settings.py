@@ -65,7 +65,14 @@ class Settings(BaseSettings):
 
     # Stage engine
     lifecycles: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("ecommerce", "customer_care"), description="lifecycles that run, comma-separated; shipped names or YAML paths"
+        ("ecommerce", "customer_care"),
+        min_length=1,
+        description="lifecycles that run, comma-separated; shipped names or YAML paths",
+    )
+    retired_lifecycles: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="names of lifecycles that ran and are to stop, comma-separated; an engine that just leaves one out of "
+        "those that run does not start",
     )
     default_lifecycle: str | None = Field(
         None,
@@ -141,7 +148,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
     stop_timeout_seconds: Seconds = Field(10, description="how long a stop may take to finish what is under way")
 
-    @field_validator("lifecycles", "delivery_allowlist", mode="before")
+    @field_validator("lifecycles", "retired_lifecycles", "delivery_allowlist", mode="before")
     @classmethod
     def _comma_separated(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

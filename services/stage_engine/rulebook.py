@@ -28,9 +28,9 @@ class RuleBook:
         self._compiled: dict[tuple[tuple[tuple[str, int], ...], str], Rules] = {}
         self._currencies: dict[str, str] = {}
 
-    def active(self, at_partition: Versions) -> Versions:
-        """The versions that a partition runs: its own, and the active ones of lifecycles that are new to it."""
-        return {name: at_partition.get(name, version) for name, version in self.newest.items()}
+    def active(self, at_partition: Versions, published: Versions) -> Versions:
+        """The versions that a partition is to run: its own, and what is published of lifecycles that are new to it."""
+        return {name: at_partition.get(name) or published.get(name, first) for name, first in self.newest.items()}
 
     def take(self, definition: Definition, version: int) -> None:
         """Learn a definition that is not stored, as this version of its lifecycle."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import structlog
 
 from services.stage_engine.definitions.definition import Definition, load_definition, parse_definition, shipped_or_path
 from services.stage_engine.definitions.together import check_together
-from services.stage_engine.store import lifecycles, publications
+from services.stage_engine.store import lifecycles, progress, publications
 from services.stage_engine.store.publications import Publication
 from shared.db.port import Database, Transaction
 from shared.errors import Permanent
@@ -45,6 +47,19 @@ async def register(database: Database, names: tuple[str, ...], now_ms: int) -> d
     return {
         (each.name, each.version): parse_definition(f"{each.name} version {each.version}", each.body) for each in chosen
     }
+
+
+async def check_none_is_dropped(database: Database, names: Iterable[str], retired: Iterable[str]) -> None:
+    """Refuse to stop a lifecycle by leaving it out, which an engine that was started with another list by mistake would do
+    on every partition that it gets. Raises Permanent, DatabaseUnavailable."""
+    async with database.reading() as transaction:
+        dropped = sorted(await progress.running(transaction) - {*names, *retired})
+    if dropped:
+        listed = ",".join(dropped)
+        raise Permanent(
+            f"customers go by {', '.join(dropped)}, and JORNADA_LIFECYCLES does not name that: list it, as every engine has "
+            f"to; or, if it is to stop for everybody, say so: JORNADA_RETIRED_LIFECYCLES={listed}"
+        )
 
 
 def _first_publication(stored: lifecycles.Stored, now_ms: int) -> Publication:

@@ -95,14 +95,18 @@ def meet(
     lived: Sequence[Event],
     settle_ms: int,
 ) -> list[Applied]:
-    """From the versions of one activation to those of the next: time until then, and then the new rules."""
+    """From the versions of one activation to those of the next: time until then, and then the new rules.
+
+    Of somebody whose import is still coming in, time goes on until its last event, so that what lies behind them is told as
+    imported past and not as the doing of the new rules. Should more of the import come, they are decided anew.
+    """
     before, stored = step
-    found: list[Applied] = []
-    if stored.at_ms >= state.imported_until_ms + settle_ms:
-        ticked = advance(rulebook.rules_of(before.versions)(tenant), state, Tick("", "", stored.at_ms))
-        assert isinstance(ticked, Applied)
-        found.append(ticked)
-        state = ticked.state
+    settled = stored.at_ms >= state.imported_until_ms + settle_ms
+    until_ms = stored.at_ms if settled else min(stored.at_ms, state.imported_until_ms)
+    ticked = advance(rulebook.rules_of(before.versions)(tenant), state, Tick("", "", until_ms))
+    assert isinstance(ticked, Applied)
+    found = [ticked]
+    state = ticked.state
     tallies = None
     if facts_differ(rulebook, before, stored):
         rules = rulebook.rules_of(stored.versions)(tenant)

@@ -10,7 +10,7 @@ import structlog
 
 from services.stage_engine.publications.control import read_control
 from services.stage_engine.rulebook import RuleBook
-from services.stage_engine.store import activations, progress
+from services.stage_engine.store import activations, progress, publications
 from services.stage_engine.store.activations import Stored
 from services.stage_engine.store.progress import Claim, Progress, Versions
 from shared.db.port import Transaction
@@ -21,13 +21,15 @@ _log = structlog.get_logger(__name__)
 
 
 async def renewed(transaction: Transaction, rulebook: RuleBook, claim: Claim, at: Progress) -> Progress:
-    """The progress with the lifecycles that this process runs. One that is new to the partition begins to hold where the
-    partition stands, as if it were published; one that is no longer listed stands still."""
-    wanted = rulebook.active(at.versions)
-    await rulebook.learn(transaction, wanted)
-    if wanted == at.versions:
+    """The progress with the lifecycles that this process runs. One that is new to the partition, or comes back to it, begins
+    to hold where the partition stands, as if it were published; one that is no longer listed stands still."""
+    if rulebook.newest.keys() == at.versions.keys():
+        await rulebook.learn(transaction, at.versions)
         return at
-    if not at.versions:
+    # What is active may have changed since this process started, and this partition may not have run it then.
+    wanted = rulebook.active(at.versions, await publications.active(transaction))
+    await rulebook.learn(transaction, wanted)
+    if not (at.versions or at.activation):
         return await _kept(transaction, claim, [_began(claim, wanted)], replace(at, versions=wanted))
     new = sorted(wanted.keys() - at.versions.keys())
     stored = [_began(claim, at.versions)]

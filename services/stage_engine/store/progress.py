@@ -96,6 +96,12 @@ async def versions(transaction: Transaction, partition: int) -> Versions:
     return {} if stored is None else msgspec.json.decode(stored, type=Versions)
 
 
+async def running(transaction: Transaction) -> set[str]:
+    """The lifecycles that any partition runs."""
+    found = await transaction.execute(select(progress.c.versions).distinct())
+    return {name for (each,) in found for name in msgspec.json.decode(each, type=Versions)}
+
+
 async def watermark_ms(transaction: Transaction, partition: int) -> int:
     """How far a partition is known to be complete; 0 for one that nobody has claimed."""
     found = await transaction.execute(select(progress.c.watermark_ms).where(progress.c.partition == partition))

@@ -74,7 +74,7 @@ async def test_lifecycles_are_listed_with_their_active_version_and_stages_in_ord
 
 
 async def test_a_lifecycle_that_is_no_longer_listed_is_told_and_does_not_run(api: Served, sql_stack: Stack) -> None:
-    async with served(sql_stack, lifecycles=("ecommerce",)) as later:
+    async with served(sql_stack, lifecycles=("ecommerce",), retired_lifecycles=("club",)) as later:
         told = {each["name"]: each["running"] for each in (await later.get("/v1/lifecycles"))["lifecycles"]}
     assert told == {"club": False, "ecommerce": True}
 

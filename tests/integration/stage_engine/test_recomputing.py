@@ -23,7 +23,7 @@ from services.stage_engine.trimming import trim_step
 from shared.auth.tenants import Tenants
 from shared.contracts.cloudevent import BACKFILL, decode
 from shared.contracts.customer_updated import read_customer_updated
-from shared.contracts.stage_changed import RecomputedCause
+from shared.contracts.stage_changed import RecomputedCause, TimerCause
 from shared.contracts.times import DAY_MS, now_ms
 from shared.contracts.topics import Topic
 from shared.db.port import Database
@@ -199,6 +199,40 @@ async def test_who_is_decided_anew_because_of_a_publication_is_published(sql_sta
         newest = decode((await published(resources.log, Topic.CUSTOMER_UPDATED))[-1].value or b"")
     assert state.notes["name"] == "Ana Rosa"
     assert read_customer_updated(newest).customer == snapshot(state)
+
+
+async def test_what_an_import_tells_of_the_past_is_not_put_down_to_a_publication_that_follows_at_once(
+    sql_stack: Stack, tmp_path: Path
+) -> None:
+    text = """
+lifecycle: club
+start: fresh
+stages: {fresh: {order: 2}, quiet: {order: 1}, gone: {order: 0}}
+transitions:
+  - {id: dozed, from: fresh, to: quiet, after: 30d, since: facts.last_purchase_at, demotion: true}
+  - {id: left, from: quiet, to: gone, after: 60d, since: facts.last_purchase_at, demotion: true}
+"""
+    file = tmp_path / "club.yaml"
+    file.write_text(text)
+    chosen = {"lifecycles": (str(file),), "backfill_settle_seconds": 300.0}
+    early = _days_ago(40)
+    async with sql_stack.process(**chosen) as resources, engine_running(resources):
+        await append(resources.log, [purchase("ana", "o1", early), purchase("bia", "o1", early)])
+        await until_handled(resources.database, resources.log)
+        file.write_text(text + "# A remark.\n")
+        wish = Request("a test", "tester", now_ms(), notify=True)
+        await publish(resources.database, resources.log, load_definition(file), wish)
+        await append(resources.log, [purchase("bia", "o2", _days_ago(35))])
+        await until_handled(resources.database, resources.log)
+
+        async def all_moved() -> bool:
+            return await path(resources.database, "ana", "club") == ["fresh", "quiet"]
+
+        await until(all_moved, "the sweep")
+        _, moved = await changes(resources.database, "ana")
+        assert await _differences(resources) == []
+    assert isinstance(moved.data.cause, TimerCause)
+    assert (moved.data.mode, moved.effective_ms) == ("backfill", (early.time_ms or 0) + 30 * DAY_MS)
 
 
 async def test_behind_trimmed_history_nothing_can_be_added(sql_stack: Stack) -> None:
