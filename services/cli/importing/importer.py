@@ -14,7 +14,7 @@ from services.cli.importing.posting import Ingest, Waiting
 from services.cli.importing.problems import Problem
 from services.cli.importing.reading import digest_of
 from services.cli.importing.reporting import Report, write_rejected
-from services.cli.importing.resuming import Import, State, StateFile, resumed
+from services.cli.importing.resuming import Import, State, StateFile, begun, resumed
 from services.cli.importing.running import Asked, post_all, read_all
 from services.cli.importing.showing import Patience, posting_bar, reading_bar
 from shared.contracts.times import now_ms, to_text
@@ -65,7 +65,7 @@ class Importing:
         self._file = StateFile(wanted.asked.path)
         self._digest = digest_of(wanted.asked.path)
         found = None if wanted.restart else self._file.load()
-        self.other_key = found is not None and found.key_id != key_id(key)
+        self.other_key = begun(found) and found.key_id != key_id(key)
         self.state = resumed(found, self._identity(), key_id(key))
 
     def check_unchanged(self) -> None:

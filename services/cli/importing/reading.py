@@ -127,12 +127,22 @@ class Table:
             yield
         except UnicodeDecodeError as error:
             advice = "--encoding names another, such as cp1252, which spreadsheets often write"
-            raise Permanent(
-                f"{self._path}: not {self._encoding} text behind line {self._line}: {error.reason}; {advice}"
-            ) from None
+            encoding = "UTF-8" if self._encoding == DEFAULT_ENCODING else self._encoding
+            where = f"{self._path}:{self._unreadable_line() or self._line + 1}"
+            raise Permanent(f"{where}: not {encoding} text: {error.reason}; {advice}") from None
         except csv.Error as error:
             advice = "look for a quote that is opened and never closed"
             raise Permanent(f"{self._path}:{self._line + 1}: no CSV: {error}; {advice}") from None
+
+    def _unreadable_line(self) -> int | None:
+        """The first line that is no text of the encoding, for a person: text is decoded in blocks, so the reader can't tell."""
+        with self._path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                try:
+                    line.decode(self._encoding)
+                except UnicodeDecodeError:
+                    return number
+        return None
 
     @property
     def _line(self) -> int:

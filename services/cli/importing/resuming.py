@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TypeGuard
 
 import msgspec
 
@@ -61,16 +62,21 @@ class StateFile:
             raise Permanent(f"{self.path} can't be written: {error.strerror or error}; {advice}") from None
 
 
+def begun(found: State | None) -> TypeGuard[State]:
+    """Whether ingest has answered for anything: a key that was refused binds nobody."""
+    return found is not None and found.place != BEGINNING
+
+
 def resumed(found: State | None, this: Import, key_id: str) -> State:
     """Where to begin. Raises Permanent when another import was begun and is not finished."""
-    if found is None or (found.finished_at is not None and found.of != this):
+    if not begun(found) or (found.finished_at is not None and found.of != this):
         return State(this, key_id)
     if found.of == this:
         return msgspec.structs.replace(found, key_id=key_id)
     changed = {"file": "the file", "mapping": "the mapping", "text": "--encoding or --delimiter", "url": "--url"}
     named = [words for name, words in changed.items() if getattr(found.of, name) != getattr(this, name)]
-    before = f"it went to {found.of.url}; " if found.of.url != this.url else ""
+    before = f" (it went to {found.of.url})" if found.of.url != this.url else ""
     raise Permanent(
-        f"an import of this file was begun and has posted {found.posted:,} events; since then {' and '.join(named)} changed. "
-        f"{before}Give the same again to go on where it was, or {_RESTART}"
+        f"an import of this file was begun and has posted {found.posted:,} events, and since then {' and '.join(named)} "
+        f"changed{before}. Give the same again to go on where it was, or {_RESTART}"
     )

@@ -74,6 +74,8 @@ def read_all(asked: Asked, spool: Spool, told: Callable[[int], None]) -> Seen:
             if seen.rows % _TOLD_EVERY == 0:
                 told(file.bytes_read)
         told(file.bytes_read)
+    if not seen.rows:
+        seen.warn("the file has no rows", 0)
     spool.sort()
     return seen
 
@@ -150,6 +152,7 @@ def _object_rows(file: File) -> Iterator[Row | Problem]:
 def _mapped(mapping: RowMapping, rows: Iterator[Row | Problem], seen: Seen) -> Iterator[Drafted]:
     """Each row by each rule that it fits."""
     unread, unfit = set(mapping.used), set(range(len(mapping.rules)))
+    row: Row | Problem | None = None
     for row in rows:
         if isinstance(row, Problem):
             yield Drafted(problems=(row,))
@@ -158,6 +161,8 @@ def _mapped(mapping: RowMapping, rows: Iterator[Row | Problem], seen: Seen) -> I
         fitting = [part for part, rule in enumerate(mapping.rules) if rule.fits(row)]
         unfit.difference_update(fitting)
         yield _applied(mapping, row, fitting, seen)
+    if row is None:
+        return
     for column in sorted(unread):
         seen.warn(f"no line has `{column}`, which the mapping reads", 0)
     for part in sorted(unfit):

@@ -181,6 +181,18 @@ def test_a_column_that_no_line_of_json_has_is_a_warning(run: Run) -> None:
     assert [each["warning"] for each in found["warnings"]] == ["no line has `cupom`, which the mapping reads"]
 
 
+def test_a_file_without_rows_says_so_and_nothing_else(run: Run) -> None:
+    found = told(run(rows(), "--format", "json"))
+    assert (found["rows"], [each["warning"] for each in found["warnings"]]) == (0, ["the file has no rows"])
+
+
+def test_the_line_that_is_in_another_encoding_is_named(run: Run) -> None:
+    Path("orders.csv").write_bytes(
+        (HEADER + "1,ana,2026-01-05,1.00\n").encode() + "2,joão,2026-01-05,1.00\n".encode("cp1252")
+    )
+    assert "orders.csv:3: not UTF-8 text" in " ".join(run("orders.csv").output.split())
+
+
 def test_lines_in_ingests_own_form_need_no_mapping(run: Run) -> None:
     good = '{"id": "v1", "type": "visit", "customer_id": "ana", "time": "2026-01-05T10:00:00Z", "mode": "live"}'
     Path("events.jsonl").write_text(

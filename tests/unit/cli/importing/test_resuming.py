@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from services.cli.importing.ordering import BEGINNING
-from services.cli.importing.resuming import Import, State, StateFile, resumed
+from services.cli.importing.resuming import Import, State, StateFile, begun, resumed
 from shared.errors import Permanent
 
 THIS = Import("file", "mapping", "utf-8", "http://ingest")
@@ -39,6 +39,13 @@ def test_another_import_is_never_begun_at_this_ones_place(name: str, words: str)
     assert words in str(caught.value)
     assert "has posted 3 events" in str(caught.value)
     assert "--restart begins anew" in str(caught.value)
+
+
+def test_an_import_that_nothing_has_answered_binds_nobody() -> None:
+    refused = State(THIS, "jrn_wrong")
+    other = msgspec.structs.replace(THIS, url="http://elsewhere", mapping="other")
+    assert resumed(refused, other, "jrn_2") == State(other, "jrn_2")
+    assert not begun(refused)
 
 
 def test_after_a_finished_import_another_one_begins_at_its_beginning() -> None:
