@@ -12,7 +12,7 @@ from sqlalchemy import Connection, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from shared.db.port import DatabaseUnavailable
+from shared.db.port import DatabaseRefused, DatabaseUnavailable
 
 _LOCK_TIMEOUT = "5s"
 
@@ -33,7 +33,7 @@ def head() -> str:
 
 
 async def migrate(url: str, revision: str = "head") -> None:
-    """Upgrade, or downgrade when `revision` is older. Raises DatabaseUnavailable."""
+    """Upgrade, or downgrade when `revision` is older. Raises DatabaseUnavailable, DatabaseRefused."""
     path = make_url(url).database
     if url.startswith("sqlite") and path:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -42,21 +42,29 @@ async def migrate(url: str, revision: str = "head") -> None:
         async with engine.begin() as connection:
             await connection.run_sync(_run, revision)
     except (DBAPIError, OSError) as error:
-        raise DatabaseUnavailable(f"the database could not be migrated: {error}") from error
+        raise _kind(error, "the database could not be migrated") from error
     finally:
         await engine.dispose()
 
 
 async def current(url: str) -> str | None:
-    """The revision that a database is at; None when it was never migrated. Raises DatabaseUnavailable."""
+    """The revision that a database is at; None when it was never migrated. Raises DatabaseUnavailable,
+    DatabaseRefused."""
     engine = create_async_engine(url)
     try:
         async with engine.connect() as connection:
             return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
     except (DBAPIError, OSError) as error:
-        raise DatabaseUnavailable(f"the database can't be reached: {error}") from error
+        raise _kind(error, "the database can't be reached") from error
     finally:
         await engine.dispose()
+
+
+def _kind(error: Exception, what: str) -> DatabaseUnavailable | DatabaseRefused:
+    """What waiting may mend, and what it never will."""
+    if "file is not a database" in str(error):
+        return DatabaseRefused("the file that JORNADA_DATABASE_URL names is no SQLite database; name another")
+    return DatabaseUnavailable(f"{what}: {error}")
 
 
 def _run(connection: Connection, revision: str) -> None:

@@ -28,6 +28,7 @@ _OTHERS = re.compile(
 """Variables that are no settings: ours beside the service (which file, tests, downloads, the documentation's examples,
 compose), and those that Kubernetes sets for each of its services whose name begins like ours."""
 _SERVICE_LINK = re.compile("(tcp|udp|sctp)://")
+_PASSWORD = re.compile("//[^/]*@")
 
 
 class Settings(BaseSettings):
@@ -153,6 +154,19 @@ class Settings(BaseSettings):
     def _comma_separated(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        scheme, _, rest = value.partition("://")
+        if scheme not in ("postgresql+asyncpg", "sqlite+aiosqlite") or not rest:
+            meant = {"sqlite": "sqlite+aiosqlite", "postgres": "postgresql+asyncpg", "postgresql": "postgresql+asyncpg"}
+            hint = f"; write {meant[scheme]}://… instead of {scheme}://…" if scheme in meant else ""
+            raise ValueError(
+                "must begin with postgresql+asyncpg:// or sqlite+aiosqlite:/// (four slashes for a path from the root)"
+                + hint
+            )
+        return value
+
     @field_validator("default_currency")
     @classmethod
     def _known_currency(cls, value: str) -> str:
@@ -198,6 +212,6 @@ def _explain(problem: dict[str, Any]) -> str:
     name = str(problem["loc"][0])
     field = Settings.model_fields[name]
     return (
-        f"{PREFIX}{name.upper()} is {problem['input']!r}: {problem['msg']}. "
+        f"{PREFIX}{name.upper()} is {_PASSWORD.sub('//…@', repr(problem['input']))}: {problem['msg'].removeprefix('Value error, ')}. "
         f"It means: {field.description}. Default: {field.default!r}."
     )

@@ -59,3 +59,29 @@ def test_a_port_is_a_service_link_by_its_value_only(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("JORNADA_HTP_PORT", "9000")
     with pytest.raises(Permanent, match="did you mean JORNADA_HTTP_PORT"):
         load()
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("sqlite:///shop.db", "write sqlite+aiosqlite://… instead of sqlite://…"),
+        ("postgresql://shop:secret@db/shop", "write postgresql+asyncpg://… instead of postgresql://…"),
+        ("mysql://shop:secret@db/shop", "must begin with postgresql+asyncpg:// or sqlite+aiosqlite:///"),
+        ("shop.db", "must begin with"),
+        ("", "must begin with"),
+    ],
+)
+def test_a_database_that_is_not_known_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, value: str, told: str
+) -> None:
+    monkeypatch.setenv("JORNADA_DATABASE_URL", value)
+    with pytest.raises(Permanent) as caught:
+        load()
+    assert told in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_an_engine_without_lifecycles_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JORNADA_LIFECYCLES", " ")
+    with pytest.raises(Permanent, match=r"JORNADA_LIFECYCLES is \(\): .* at least 1"):
+        load()

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from services.cli.main import app
 from services.notifier.store import dead_records
+from services.stage_engine.definitions.registering import register
 from services.stage_engine.store import dead_letters, tables
 from services.stage_engine.store.dead_letters import DeadLetter
 from shared.contracts.dead_letters import DeadLetterReason
@@ -123,9 +124,20 @@ def test_help_names_every_command(run: Run) -> None:
 def test_a_database_without_tables_is_one_clear_message(run: Run, words: tuple[str, ...], tmp_path: Path) -> None:
     result = run(*words)
     assert result.exit_code == 1
-    assert "error: the database has no tables yet; run `jornada migrate`" in result.output
+    said = " ".join(result.output.split())
+    assert f"error: there is no database at {tmp_path}/jornada.db: start in the folder where `jornada up` runs" in said
     assert "Traceback" not in result.output
     assert not (tmp_path / "jornada.db").exists()
+    (tmp_path / "jornada.db").touch()
+    assert "error: the database has no tables yet; run `jornada migrate`" in run(*words).output
+
+
+def test_a_file_that_is_no_database_is_one_clear_message(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "jornada.db").write_text("once upon a time there was a text that went on and on and was no database")
+    for words in (("keys", "list"), ("migrate",), ("doctor",)):
+        result = run(*words)
+        assert (result.exit_code, "is no SQLite database; name another" in result.output) == (1, True), result.output
+        assert "Traceback" not in result.output
 
 
 def test_a_wrong_setting_is_named_with_what_it_accepts(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,6 +201,48 @@ def test_a_campaign_for_a_stage_that_there_is_not_is_refused_and_shown_by_doctor
         assert result.exit_code == 1
         assert said in result.output
         assert "did you mean `at_risk`?" in result.output
+
+
+def club(stage: str) -> str:
+    ways = f"transitions: [{{id: joined, from: guest, to: {stage}, on: purchase}}]"
+    return f"lifecycle: club\nstart: guest\nstages: {{guest: {{order: 1}}, {stage}: {{order: 2}}}}\n{ways}\n"
+
+
+@pytest.fixture
+def campaign(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A campaign that waits for the stage `member` of club.yaml, which the settings list."""
+    (tmp_path / "campaigns").mkdir()
+    (tmp_path / "campaigns" / "hello.yaml").write_text(
+        "key: hello\nclass: marketing\ntrigger: {lifecycle: club, entered: member}\nsteps: [{key: one, template: welcome}]\n"
+    )
+    monkeypatch.setenv("JORNADA_CAMPAIGNS_DIR", "campaigns")
+    monkeypatch.setenv("JORNADA_LIFECYCLES", "club.yaml")
+
+
+@pytest.mark.usefixtures("no_port", "campaign")
+@pytest.mark.parametrize(("active", "listed"), [("member", "friend"), ("friend", "member")])
+def test_campaigns_are_held_against_what_is_active_and_not_against_a_file_that_differs(
+    migrated: Run, url: str, tmp_path: Path, active: str, listed: str
+) -> None:
+    (tmp_path / "club.yaml").write_text(club(active))
+    on_database(url, lambda database: register(database, ("club.yaml",), 1))
+    (tmp_path / "club.yaml").write_text(club(listed))
+    for command, otherwise in (("notifier", "can't listen"), ("doctor", "all is well")):
+        result = migrated(command)
+        assert ("waits for the stage `member`" in result.output) == (active == "friend")
+        assert ("club version 1 is active and was looked at" in result.output) == (active == "friend")
+        assert (otherwise in result.output) == (active == "member"), result.output
+
+
+@pytest.mark.usefixtures("no_port", "campaign")
+def test_while_the_database_is_away_campaigns_are_held_against_the_files(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "club.yaml").write_text(club("friend"))
+    monkeypatch.setenv("JORNADA_DATABASE_URL", "postgresql+asyncpg://nobody@127.0.0.1:9/nothing")
+    result = run("notifier")
+    assert (result.exit_code, "waits for the stage `member`" in result.output) == (1, True)
+    assert "is active and was looked at" not in result.output
 
 
 def test_a_misspelt_setting_is_one_clear_message(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
