@@ -14,6 +14,7 @@ from fastapi.security import HTTPBearer
 
 from shared.auth.authenticator import AuthenticationUnavailable, Authenticator, Forbidden, Unauthenticated
 from shared.auth.scopes import Caller, Scope
+from shared.http.parameters import check_parameters
 from shared.http.problems import FORBIDDEN, UNAUTHENTICATED, Problem, unavailable
 
 DOCUMENTED_KEY = HTTPBearer(scheme_name="api_key", description="`jrn_<id>.<secret>`", auto_error=False)
@@ -40,6 +41,8 @@ async def authorise(request: Request, scope: Scope) -> Caller:
         raise unavailable(str(error)) from None
     if not caller.may(scope):
         raise missing_scope(Forbidden(scope))
+    if request.scope.get("query_string"):
+        check_parameters(request)
     return caller
 
 

@@ -107,6 +107,22 @@ async def test_a_lifecycle_or_stage_that_does_not_exist_is_refused_with_those_th
     assert error["advice"] == f'did you mean "{meant}"?' if meant else named in error["advice"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("?stages=lead", 'did you mean "stage"?'),
+        ("?stage=lead&utm=1", "known here: after, lifecycle, limit, stage"),
+        ("/ana/explanation?lifecycle=ecommerce", "leave it out"),
+    ],
+)
+async def test_a_parameter_that_nobody_reads_is_refused_rather_than_passed_over(
+    api: Api, asked: str, told: str
+) -> None:
+    refused = await api.get(f"/v1/customers{asked}", status=422)
+    assert refused["errors"][0]["advice"] == told
+    await api.get(f"/v1/customers{asked}", token="jrn_none.of", status=401)
+
+
 async def test_a_stage_that_nobody_is_in_is_an_empty_list(api: Api) -> None:
     nobody = await api.get("/v1/customers?stage=churned")
     assert (nobody["customers"], nobody["next"]) == ([], None)
