@@ -168,7 +168,12 @@ async def test_one_customer_has_stage_since_and_facts(api: Api) -> None:
             "entry": 1,
             "facts": {"reopened_90d": 0},
         },
-        "ecommerce": {"stage": "first_time_customer", "since": to_text(HAPPENED), "entry": 1, "facts": {}},
+        "ecommerce": {
+            "stage": "first_time_customer",
+            "since": to_text(HAPPENED),
+            "entry": 1,
+            "facts": {"orders_90d": 1},
+        },
     }
     assert (ana["customer_id"], ana["revision"], ana["currency"]) == ("ana", 2, "BRL")
     assert ana["facts"]["orders"] == 1
