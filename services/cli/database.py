@@ -51,14 +51,18 @@ async def check_revision(url: str) -> None:
     """Raises SchemaDiffers unless the database is at the newest revision; DatabaseUnavailable."""
     found, wanted = await revision(url), head()
     if found is None and _is_missing_file(url):
-        raise SchemaDiffers(
-            f"there is no database at {Path(str(make_url(url).database)).absolute()}: start in the folder where `jornada up` "
-            "runs, or set JORNADA_DATABASE_URL; `jornada migrate` makes a new one"
-        )
+        raise SchemaDiffers(_nowhere(url))
     if found is None:
         raise SchemaDiffers("the database has no tables yet; run `jornada migrate` (`jornada up` does it by itself)")
     if found != wanted:
         raise SchemaDiffers(f"the database is at revision {found}, this version works with {wanted}: `jornada migrate`")
+
+
+def _nowhere(url: str) -> str:
+    return (
+        f"there is no database at {Path(str(make_url(url).database)).absolute()}: start in the folder where `jornada up` runs, "
+        "or set JORNADA_DATABASE_URL; `jornada migrate` makes a new one"
+    )
 
 
 def _is_missing_file(url: str) -> bool:

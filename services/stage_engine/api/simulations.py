@@ -22,6 +22,7 @@ from services.stage_engine.simulating.story import (
     StoryRefused,
     TooLong,
     end_of,
+    passed_over,
     path_within,
     unread_types,
 )
@@ -100,7 +101,7 @@ class _Simulations:
         except TooLong as error:
             advice = "tell a shorter story, or try it with the command line"
             raise _problem(FieldError("/events", str(error), advice)) from None
-        return {**path.as_json(), "notes": unread_types(rules, story)}
+        return {**path.as_json(), "notes": [*unread_types(rules, story), *passed_over(rules, story)]}
 
     def _story(self, items: Sequence[msgspec.Raw]) -> Sequence[Event]:
         if not 0 < len(items) <= _MOST_EVENTS:

@@ -145,6 +145,7 @@ def _event_fact(name: str, part: FactPart, currency: str) -> EventFact:
         read=_reader(part, value, currency),
         where=_where(part, currency),
         days=part.within,
+        field=part.field,
         start=0 if kind in _STARTS_AT_ZERO else None,
     )
 

@@ -51,7 +51,8 @@ class Formula(Protocol):
 
 
 class EventFact(msgspec.Struct, frozen=True):
-    """A fact that events of some types add up to. `days` is the window's length in local days, this one included."""
+    """A fact that events of some types add up to. `days` is the window's length in local days, this one included; `field` is
+    what it takes of an event's data, None for the event itself."""
 
     name: str
     type: FactType
@@ -60,6 +61,7 @@ class EventFact(msgspec.Struct, frozen=True):
     read: Reader
     where: Condition | None = None
     days: int | None = None
+    field: str | None = None
     start: FactValue | None = None
     """Its value before the first event: 0 for counts and sums."""
 

@@ -5,6 +5,7 @@ How events are read is not the engine's matter: whoever composes the services gi
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import thread_time
@@ -15,6 +16,7 @@ import msgspec
 from services.stage_engine.definitions.durations import parse_duration
 from services.stage_engine.domain.decision import Applied, BehindClock, StageChange
 from services.stage_engine.domain.event import Event
+from services.stage_engine.domain.facts import FactType
 from services.stage_engine.domain.lifecycle import Rules
 from services.stage_engine.domain.publishing import publish_change, shown_facts
 from services.stage_engine.explaining.explanation import Explaining
@@ -159,6 +161,26 @@ def unread_types(rules: Rules, story: Sequence[Event]) -> list[str]:
     known = {*PAYLOADS, *edges, *facts}
     unknown = dict.fromkeys(event.type for event in story if event.type not in known)
     return [f"nothing here reads events of the type `{each}`; {did_you_mean(each, known)}" for each in unknown]
+
+
+def passed_over(rules: Rules, story: Sequence[Event]) -> list[str]:
+    """Values that own facts could not take, by fact: another type than the fact's, or money in another currency."""
+    notes = []
+    for lifecycle in rules.lifecycles:
+        for name, fact in lifecycle.own.by_name.items():
+            values = [
+                event.data[fact.field]
+                for event in story
+                if fact.field is not None and event.type in fact.of
+                if event.data.get(fact.field) is not None and fact.read(event) is None
+            ]
+            if values:
+                shown, times = reprlib.repr(values[0]), f"{len(values)} event{'s' * (len(values) > 1)}"
+                meant = f"an amount in {rules.currency}" if fact.type is FactType.MONEY else "what the fact counts"
+                notes.append(
+                    f"{lifecycle.name}: `{name}` passed over `{fact.field}` of {times}: {shown}, the first, is not {meant}"
+                )
+    return notes
 
 
 def refusal(step: Step) -> str | None:

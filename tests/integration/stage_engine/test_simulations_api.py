@@ -123,6 +123,21 @@ async def test_types_that_nothing_reads_are_noted(api: Served) -> None:
     assert 'did you mean "purchase"?' in note
 
 
+async def test_values_that_a_fact_can_not_take_are_noted(api: Served) -> None:
+    text = CLUB.replace(
+        "stages:", "facts:\n  points: {sum: points, of: gift, type: int}\n  spent: {sum: amount, of: purchase}\nstages:"
+    )
+    gifts = [event(n, f"2026-02-{n:02}", "gift", points=points) for n, points in ((4, "7"), (5, 1 << 53), (6, 3))]
+    foreign = event(7, "2026-02-07")
+    foreign["data"]["currency"] = "EUR"
+    told = await simulated(api, text=text, events=[*STORY, *gifts, foreign])
+    assert told["notes"] == [
+        "club: `points` passed over `points` of 2 events: '7', the first, is not what the fact counts",
+        "club: `spent` passed over `amount` of 1 event: '60.00', the first, is not an amount in BRL",
+    ]
+    assert told["lifecycles"]["club"]["facts"]["points"] == 3
+
+
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"events": []}, "/events", "a story has 1 to 500 events"),
     ({"events": [STORY[0]] * 501}, "/events", "not 501"),
