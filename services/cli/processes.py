@@ -11,9 +11,10 @@ import services.ingest.main
 import services.notifier.main
 import services.stage_engine.main
 from services.cli.database import check_revision
+from services.cli.lifecycles.linting import campaign_findings
 from services.cli.lifecycles.stories import read_posted
 from services.cli.retention import LogRetention
-from services.cli.triggers import check_triggers
+from services.cli.triggers import active_versions, check_triggers
 from shared.contracts.topics import Topic, topic_specs
 from shared.db.connect import connect
 from shared.errors import Transient
@@ -29,8 +30,10 @@ from shared.telemetry.logging import configure_logging, logger
 
 
 def build_engine(resources: Resources) -> Service:
-    """The engine, which reads stories for simulations as ingest reads events."""
-    return services.stage_engine.main.build(resources, read_posted)
+    """The engine, which reads stories for simulations as ingest reads events, and is told what campaigns wait for."""
+    return services.stage_engine.main.build(
+        resources, read_posted, lambda definition: campaign_findings(definition, resources.settings)
+    )
 
 
 Build = Callable[[Resources], Service]
@@ -76,11 +79,11 @@ def run(settings: Settings, names: Sequence[str], fit: Fit = as_they_are, announ
 
 
 async def _run(settings: Settings, names: Sequence[str], fit: Fit, announce: Announce | None) -> int:
-    if "notifier" in names:
-        check_triggers(settings)
     await _check_schema(settings)
     async with AsyncExitStack() as stack:
         resources = await open_resources(settings, stack)
+        if "notifier" in names:
+            await _check_campaigns(resources)
         await check_partitions(settings, resources.log)
         # Bound before the services are built, because the links in e-mails carry the port.
         listener = stack.enter_context(closing(listen(settings)))
@@ -116,6 +119,16 @@ def build(resources: Resources, names: Sequence[str]) -> list[Service]:
     if "engine" in names and isinstance(resources.log, SqlLog):
         built.append(LogRetention(resources, resources.log))
     return built
+
+
+async def _check_campaigns(resources: Resources) -> None:
+    """Raises CampaignError for campaigns that wait for what will not come. While the database is away the files count."""
+    try:
+        active = await active_versions(resources.database)
+    except Transient as error:
+        _log.warning("the database is away; campaigns are checked against the files of lifecycles", error=str(error))
+        active = []
+    check_triggers(resources.settings, active)
 
 
 async def _check_schema(settings: Settings) -> None:

@@ -6,11 +6,14 @@ Composed here, because the notifier knows nothing of lifecycles and the stage en
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from services.notifier.definitions.load import CampaignError, Source, read
-from services.stage_engine.definitions.definition import load_definition, shipped_or_path
+from services.stage_engine.definitions.definition import Definition, load_definition, parse_definition, shipped_or_path
+from services.stage_engine.store import lifecycles
+from services.stage_engine.store.lifecycles import Stored
+from shared.db.port import Database
 from shared.settings import Settings
 
 Stages = Mapping[str, Collection[str]]
@@ -19,16 +22,41 @@ Stages = Mapping[str, Collection[str]]
 _STAGE_KEYS: Final = {"entered": "entered", "left": "left", "from": "from_", "to": "to"}
 
 
-def check_triggers(settings: Settings) -> None:
+async def active_versions(database: Database) -> list[Stored]:
+    """The active version of each lifecycle that was ever registered. Raises DatabaseUnavailable."""
+    async with database.reading() as transaction:
+        return await lifecycles.newest(transaction)
+
+
+def check_triggers(settings: Settings, active: Sequence[Stored] = ()) -> None:
     """Raises CampaignError that lists every trigger that can't come about; what `read` and the lifecycles' files raise.
 
-    Shipped campaigns whose lifecycle does not run merely rest.
+    Those lifecycles count that the settings list: each by its `active` version where there is one, for a file may lag
+    behind what was published, and otherwise by its file. Shipped campaigns whose lifecycle does not run merely rest.
     """
-    stages = {one.name: one.shape.stages for one in map(load_definition, map(shipped_or_path, settings.lifecycles))}
+    running = {each.name: each for each in (_in_force(name, active) for name in settings.lifecycles)}
+    stages = {name: each.shape.stages for name, each in running.items()}
     shipped = settings.campaigns_dir is None
     sources = [one for one in read(settings.campaigns_dir) if not shipped or one.shape.trigger.lifecycle in stages]
     if problems := [problem for source in sources for problem in trigger_problems(source, stages)]:
-        raise CampaignError("\n".join(problems))
+        raise CampaignError("\n".join([*problems, *_notes(settings, running)]))
+
+
+def _in_force(listed: str, active: Sequence[Stored]) -> Definition:
+    """What holds of a lifecycle that is listed by name or path."""
+    definition = load_definition(shipped_or_path(listed))
+    for each in active:
+        if each.name == definition.name and each.digest != definition.digest:
+            return parse_definition(f"{each.name} version {each.version}", each.body)
+    return definition
+
+
+def _notes(settings: Settings, running: Mapping[str, Definition]) -> Iterator[str]:
+    """Which lifecycles were not looked at as their files say, since that is where people look."""
+    files = {str(shipped_or_path(listed)) for listed in settings.lifecycles}
+    for each in running.values():
+        if each.file not in files:
+            yield f"{each.file} is active and was looked at; the file says something else (`jornada lifecycle diff`)"
 
 
 def trigger_problems(source: Source, stages: Stages) -> Iterator[str]:

@@ -14,11 +14,12 @@ import structlog
 from fastapi import APIRouter
 
 from services.stage_engine.api.customers import customers_router
+from services.stage_engine.api.desk import CheckCampaigns, no_campaigns
 from services.stage_engine.api.lifecycle_routers import lifecycle_routers
 from services.stage_engine.api.moves import moves_router
 from services.stage_engine.batches.batch import Batches
 from services.stage_engine.default_lifecycle import check_default
-from services.stage_engine.definitions.registering import register
+from services.stage_engine.definitions.registering import check_none_is_dropped, register
 from services.stage_engine.lag import LagObserver
 from services.stage_engine.ownership import OwnedPartition, Workshop
 from services.stage_engine.partition import Limits, PartitionWorker
@@ -48,6 +49,7 @@ class StageEngine:
     resources: Resources
     name: str = "engine"
     read_story: ReadStory | None = None
+    check_campaigns: CheckCampaigns = no_campaigns
     _owned: dict[TopicPartition, OwnedPartition] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _workers: dict[TopicPartition, PartitionWorker] = field(default_factory=dict)
@@ -60,7 +62,7 @@ class StageEngine:
         return [
             customers_router(self.resources),
             moves_router(self.resources, lambda: self._workshop.producer if self._workshop else None),
-            *lifecycle_routers(self.resources, self.read_story),
+            *lifecycle_routers(self.resources, self.read_story, self.check_campaigns),
         ]
 
     def alive(self) -> bool:
@@ -95,7 +97,9 @@ class StageEngine:
         """Register the lifecycles and join the group, however long the servers are away."""
         settings, database, log = self.resources.settings, self.resources.database, self.resources.log
         definitions = await self._patiently(lambda: register(database, settings.lifecycles, now_ms()))
-        check_default(settings, [name for name, _ in definitions])
+        names = [name for name, _ in definitions]
+        check_default(settings, names)
+        await self._patiently(lambda: check_none_is_dropped(database, names, settings.retired_lifecycles))
         rulebook = RuleBook(definitions, Tenants(database), settings.default_currency)
         partitions = await self._patiently(lambda: log.partitions(Topic.EVENTS))
         producer = await self._patiently(log.producer)

@@ -6,7 +6,7 @@ made ripe a moment ago, so both sides are let go on to the same time before they
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -18,13 +18,11 @@ from services.stage_engine.domain.state import CustomerState
 from services.stage_engine.looking_back import histories
 from services.stage_engine.publications.catching_up import meet_all, replay
 from services.stage_engine.rulebook import RuleBook
-from services.stage_engine.store import activations, bases, listings, progress
+from services.stage_engine.store import activations, bases, listings, population, progress
 from services.stage_engine.store.activations import Stored
 from services.stage_engine.store.customers import CustomerKey
 from shared.db.port import Database, Transaction
 from shared.errors import Permanent
-
-_PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +54,26 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class Rebuild:
-    """Compares the customers of one database."""
+    """Compares the customers of one database; `page` is how many are in memory at once."""
 
     database: Database
     rulebook: RuleBook
     settle_ms: int
+    page: int = 200
 
-    async def pages(self, only: CustomerKey | None = None) -> AsyncIterator[Page]:
+    async def size(self, only: CustomerKey | None = None) -> int:
+        """How many customers there are to compare; others may come while that is done."""
+        async with self.database.reading() as transaction:
+            if only is None:
+                return await population.size(transaction, None)
+            return len(await listings.states_after(transaction, only, None, 1))
+
+    async def pages(self, only: CustomerKey | None = None) -> AsyncGenerator[Page, None]:
         """All customers, or one, a page at a time."""
         after: CustomerKey | None = None
         while True:
             async with self.database.reading() as transaction:
-                stored = await listings.states_after(transaction, only, after, _PAGE)
+                stored = await listings.states_after(transaction, only, after, self.page)
                 if not stored:
                     return
                 yield await self._compare(transaction, stored)

@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "lifecycles"
 NAMES = sorted(file.stem for file in SHIPPED.glob("*.yaml"))
 PICTURE = re.compile(r"(?<=^```mermaid\n).*?(?=\n```$)", re.MULTILINE | re.DOTALL)
+ORIGIN = re.compile(r"^\*\*Where it comes from\.\*\* (.+?)\n\n", re.MULTILINE | re.DOTALL)
+STAGES = re.compile(r"^## Stages\n\n\| stage \| an? \w+ is here [^|]*\|\n\|---\|---\|\n((?:\|.*\n)+)", re.MULTILINE)
 IN_BACKTICKS = re.compile(r"`([^`\n]+)`")
 
 
@@ -50,6 +52,22 @@ def test_the_picture_is_that_of_the_file(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_stages_facts_and_events_are_named(name: str) -> None:
     assert named_in(definition_of(name)) - set(IN_BACKTICKS.findall(page_of(name))) == set()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_said_where_the_lifecycle_comes_from(name: str) -> None:
+    told = ORIGIN.search(page_of(name))
+    assert told, "begin a paragraph with **Where it comes from.**"
+    assert len(told[1].split()) >= 10
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_table_says_how_each_stage_is_recognised(name: str) -> None:
+    table = STAGES.search(page_of(name))
+    assert table, "under ## Stages, write a table | stage | a customer is here … |"
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[1].splitlines()]
+    assert sorted(stage.strip("`") for stage, _ in rows) == sorted(definition_of(name).shape.stages)
+    assert [stage for stage, how in rows if not re.search(r"\w", how)] == []
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -21,6 +21,10 @@ from tests.fakes_log import FakeLog
 
 COMMON = {"/livez", "/readyz", "/metrics"}
 """What every process adds."""
+UNDESCRIBED = {("get", "/docs"), ("get", "/openapi.json")}
+"""What describes the others and not itself."""
+PAGE = Path(__file__).parents[2] / "docs" / "http-api.md"
+_ROW = re.compile(r"^\| (`(?:GET|POST|PUT|DELETE) .*) \| .* \| (\w+) \|$", re.MULTILINE)
 
 
 @pytest.fixture
@@ -40,6 +44,24 @@ def places(resources: Resources, name: str) -> list[tuple[str, str]]:
     """Methods and paths of a service, in order; parameters without their names, for no router tells paths apart by them."""
     paths = described(resources, name)["paths"].items()
     return [(method, re.sub(r"{[^}]*}", "{}", path)) for path, what in paths if path not in COMMON for method in what]
+
+
+def in_the_page() -> set[tuple[str, str, str]]:
+    """Service, method and path of everything in the table of docs/http-api.md; parameters without their names."""
+    found = set()
+    for cell, service in _ROW.findall(PAGE.read_text(encoding="utf-8")):
+        methods: list[str] = []
+        for words in map(str.split, re.findall("`([^`]+)`", cell)):
+            *given, path = words
+            methods = given or methods
+            found |= {(service, method.lower(), re.sub(r"{[^}]*}", "{}", path)) for method in methods}
+    return found
+
+
+async def test_every_route_stands_in_the_page_about_http_and_no_other_does(resources: Resources) -> None:
+    routes = {(name, *place) for name in SERVICES for place in places(resources, name)}
+    common = {("get", path) for path in COMMON} | UNDESCRIBED
+    assert in_the_page() == routes | {("each", *place) for place in common}
 
 
 async def test_no_path_of_one_service_is_a_path_of_another(resources: Resources) -> None:

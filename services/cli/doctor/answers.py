@@ -13,10 +13,11 @@ from services.cli.database import revision
 from services.cli.doctor.configured import shown
 from services.cli.doctor.finding import Finding
 from services.cli.processes import open_resources
-from services.cli.triggers import check_triggers
+from services.cli.triggers import active_versions, check_triggers
 from services.notifier.definitions.load import load as load_campaigns
 from services.notifier.main import read_letters
 from services.stage_engine.definitions.definition import load_definition, shipped_or_path
+from services.stage_engine.store.lifecycles import Stored
 from shared.contracts.topics import Topic
 from shared.errors import Permanent, Transient
 from shared.log.port import Log, LogRefused
@@ -31,11 +32,14 @@ async def answers(settings: Settings) -> list[Finding]:
     """Everything that services need, asked now. Where the tables are missing nothing behind them is asked."""
     migrated = await _migrations(settings)
     found = [migrated]
+    active: Sequence[Stored] = ()
     async with AsyncExitStack() as stack:
         if migrated.ok:
             resources = await open_resources(settings, stack)
-            found += [await _database(resources), *await _log(resources)]
-    found += [lifecycles(settings), campaigns(settings)]
+            database = await _database(resources)
+            active = await active_versions(resources.database) if database.ok else ()
+            found += [database, *await _log(resources)]
+    found += [lifecycles(settings), campaigns(settings, active)]
     if settings.delivery != "files":
         found.append(await _mail(settings))
     return found
@@ -93,11 +97,11 @@ def lifecycles(settings: Settings) -> Finding:
     return Finding("lifecycles", True, ", ".join(f"{one.name} ({len(one.shape.stages)} stages)" for one in read))
 
 
-def campaigns(settings: Settings) -> Finding:
-    """Whether the campaigns and their templates can be read, and wait for stages that there are."""
+def campaigns(settings: Settings, active: Sequence[Stored]) -> Finding:
+    """Whether the campaigns and their templates can be read, and wait for stages that there are, as at the start."""
     try:
         read = load_campaigns(settings.campaigns_dir, read_letters(settings))
-        check_triggers(settings)
+        check_triggers(settings, active)
     except Permanent as error:
         return Finding("campaigns", False, str(error), "mend the file, or JORNADA_CAMPAIGNS_DIR")
     return Finding("campaigns", bool(read), _names(sorted(read)), "JORNADA_CAMPAIGNS_DIR holds no *.yaml")

@@ -16,7 +16,7 @@ from services.cli.lifecycles.stories import read_story
 from services.stage_engine.definitions.definition import load_definition, shipped_or_path
 from services.stage_engine.definitions.diagram import mermaid, terminal
 from services.stage_engine.definitions.schema import json_schema
-from services.stage_engine.simulating.story import end_of, paths, unread_types
+from services.stage_engine.simulating.story import end_of, passed_over, paths, unread_types
 from shared.contracts.money import MINOR_UNIT_EXPONENT
 from shared.errors import Permanent
 from shared.settings import load
@@ -72,10 +72,14 @@ def lint(
 def diagram(
     file: File,
     as_mermaid: Annotated[bool, typer.Option("--mermaid", help="Mermaid text, for a page or a repository")] = False,
+    written: Written = Format.TEXT,
 ) -> None:
-    """Draw a lifecycle: its stages in order and what leads from one to another."""
+    """Draw a lifecycle: its stages in order and what leads from one to another. Programs get the Mermaid text."""
     definition = load_definition(shipped_or_path(file))
-    if as_mermaid:
+    if written is Format.JSON:
+        drawn = {"lifecycle": definition.name, "mermaid": mermaid(definition)}
+        typer.echo(json.dumps(drawn, ensure_ascii=False, indent=2))
+    elif as_mermaid:
         typer.echo(mermaid(definition))
     else:
         console().print(terminal(definition), markup=False, soft_wrap=True)
@@ -106,7 +110,7 @@ def simulate(
     """
     gathered = checked(gather([file, *(beside or [])]))
     rules, story = rules_of(gathered.definitions, _currency(currency)), read_story(events)
-    for note in [*gathered.notes(), *unread_types(rules, story)]:
+    for note in [*gathered.notes(), *unread_types(rules, story), *passed_over(rules, story)]:
         say_note(note)
     try:
         end_ms = end_of(story, until)

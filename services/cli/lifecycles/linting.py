@@ -53,7 +53,7 @@ def check(file: str, beside: Sequence[str], settings: Settings) -> Report:
     except DefinitionError as error:
         return Report(path, error.problems, (), notes)
     definition = gathered.definitions[0]
-    return Report(path, _campaigns(definition, settings), lint(definition), notes)
+    return Report(path, campaign_findings(definition, settings), lint(definition), notes)
 
 
 def show(out: Console, report: Report) -> None:
@@ -75,7 +75,8 @@ def campaign_problems(definition: Definition, settings: Settings) -> list[str]:
     return [problem for source in sources for problem in trigger_problems(source, stages)]
 
 
-def _campaigns(definition: Definition, settings: Settings) -> list[Problem]:
+def campaign_findings(definition: Definition, settings: Settings) -> list[Problem]:
+    """The same as findings with their places, and what is wrong with broken ones."""
     try:
         found = campaign_problems(definition, settings)
     except CampaignError as error:

@@ -10,21 +10,23 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from services.cli.console import console
 from services.cli.database import opened, opened_with_log
 from services.cli.lifecycles import linting
 from services.cli.lifecycles.formats import Format, Written
+from services.stage_engine.api.lifecycle_forms import PublishedOut, told_publication
 from services.stage_engine.definitions.definition import Definition, load_definition, parse_definition, shipped_or_path
 from services.stage_engine.definitions.differences import Difference, difference
-from services.stage_engine.publications.publishing import Published, Request
+from services.stage_engine.publications.publishing import Published, Request, earlier_version
 from services.stage_engine.publications.publishing import publish as publish_version
 from services.stage_engine.publications.publishing import roll_back as publish_earlier
 from services.stage_engine.store import lifecycles, publications
 from services.stage_engine.store.publications import Publication
 from shared.contracts.times import now_ms, to_text
 from shared.errors import Permanent
-from shared.settings import load
+from shared.settings import Settings, load
 
 Message = Annotated[str, typer.Option("--message", "-m", help="why, for those who read the history")]
 Notify = Annotated[
@@ -52,24 +54,25 @@ def publish(
     notify: Notify = False,
     migrate: Migrate = None,
     author: Author = None,
+    written: Written = Format.TEXT,
 ) -> None:
     """Make a file the active version of its lifecycle, while everything runs.
 
     Each partition changes over at one place among its events. Customers meet the new rules when they are next touched, or
     by a sweep in small steps; own facts that are new or changed are computed from their history. What moves then is
-    published as backfill, which no campaign acts on, unless --notify is given.
+    published as backfill, which no campaign acts on, unless --notify is given. `--format json` writes what
+    POST /v1/lifecycles/{name}/publications answers.
     """
     definition = load_definition(shipped_or_path(file))
     settings = load()
-    if wrong := linting.campaign_problems(definition, settings):
-        raise Permanent("\n".join(wrong))
+    _check_campaigns(definition, settings)
     request = Request(message, author or getpass.getuser(), now_ms(), notify, pairs(migrate))
 
     async def run() -> Published:
         async with opened_with_log(settings) as (database, log):
             return await publish_version(database, log, definition, request)
 
-    _say(console(), asyncio.run(run()))
+    _say(asyncio.run(run()), written)
 
 
 def rollback(
@@ -79,15 +82,19 @@ def rollback(
     notify: Notify = False,
     migrate: Migrate = None,
     author: Author = None,
+    written: Written = Format.TEXT,
 ) -> None:
-    """Publish an earlier version again."""
+    """Publish an earlier version again. It is checked and told as `publish` does."""
+    settings = load()
     request = Request(message, author or getpass.getuser(), now_ms(), notify, pairs(migrate))
 
     async def run() -> Published:
-        async with opened_with_log(load()) as (database, log):
-            return await publish_earlier(database, log, name, to, request)
+        async with opened_with_log(settings) as (database, log):
+            target, version = await earlier_version(database, name, to)
+            _check_campaigns(target, settings)
+            return await publish_earlier(database, log, name, version, request)
 
-    _say(console(), asyncio.run(run()))
+    _say(asyncio.run(run()), written)
 
 
 def history(name: Name, written: Written = Format.TEXT) -> None:
@@ -107,9 +114,9 @@ def history(name: Name, written: Written = Format.TEXT) -> None:
     for each in found:
         moved = ", ".join(f"{old} → {new}" for old, new in each.migrate.items())
         version = f"{each.version}" + (" (active)" if each is found[-1] else "")
-        table.add_row(
-            to_text(each.created_ms)[:19] + "Z", version, each.author, each.message, moved, "yes" if each.notify else ""
-        )
+        written_by_people = Text(each.author), Text(each.message)
+        when, notify = to_text(each.created_ms)[:19] + "Z", "yes" if each.notify else ""
+        table.add_row(when, version, *written_by_people, moved, notify)
     console().print(table)
 
 
@@ -147,8 +154,18 @@ def pairs(migrate: list[str] | None) -> dict[str, str]:
     return {old: new for old, _, new in given}
 
 
-def _say(out: Console, published: Published) -> None:
-    told = published.publication
+def _check_campaigns(definition: Definition, settings: Settings) -> None:
+    """Raises Permanent when a campaign waits for a stage that it lacks."""
+    if wrong := linting.campaign_problems(definition, settings):
+        raise Permanent("\n".join(wrong))
+
+
+def _say(published: Published, written: Format) -> None:
+    told, out = published.publication, console()
+    if written is Format.JSON:
+        answer = PublishedOut(**told_publication(told), new=published.new)
+        typer.echo(json.dumps(answer.model_dump(), ensure_ascii=False, indent=2))
+        return
     if not published.new:
         out.print(f"{told.lifecycle} version {told.version} is active already; it was announced again")
         return

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Annotated
+import sys
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress, TextColumn
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from services.cli.console import console
 from services.cli.database import opened
@@ -16,7 +20,11 @@ from services.stage_engine.rebuilding import Difference, Rebuild
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store.customers import CustomerKey
 from shared.auth.tenants import Tenants
-from shared.settings import load
+from shared.errors import Permanent
+from shared.settings import Settings, load
+
+INTERRUPTED = 130
+_COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,37 +39,76 @@ def rebuild(
 ) -> None:
     """Live the history of all customers again, under the rules of the day, and compare with what is stored.
 
-    Reads only, while everything runs. 0 differences is what must come out; exits 1 otherwise.
+    Reads only, while everything runs. 0 differences is what must come out. Ctrl-C ends it with what was found until then.
+
+    Exit code: 0; 1 when anything differs, or for a customer who was never heard of; 130 after Ctrl-C.
     """
-    only = CustomerKey(tenant, customer) if customer is not None else None
-    customers, events, found = asyncio.run(_compare(only, quiet=written is Format.JSON))
+    work = Comparing(CustomerKey(tenant, customer) if customer is not None else None)
+    try:
+        asyncio.run(work.run(load()))
+    except KeyboardInterrupt:
+        if work.total is None:
+            raise typer.Exit(INTERRUPTED) from None
     if written is Format.JSON:
-        differing = [
-            {"tenant": each.customer.tenant, "customer_id": each.customer.customer_id, "fields": each.fields}
-            for each in found
-        ]
-        typer.echo(json.dumps({"customers": customers, "events": events, "differences": differing}, indent=2))
+        typer.echo(json.dumps(work.as_json(), ensure_ascii=False, indent=2))
     else:
-        for each in found:
-            console().print(f"{each.customer.tenant}:{each.customer.customer_id} differs", markup=False)
-            for name, (stored, again) in each.fields.items():
-                console().print(f"  {name}: stored {stored}, lived again {again}", markup=False)
-        console().print(f"{customers:,} customers with {events:,} events lived again: {len(found)} differences")
-    raise typer.Exit(1 if found else 0)
+        _show(console(), work)
+    raise typer.Exit((1 if work.differences else 0) if work.complete else INTERRUPTED)
 
 
-async def _compare(only: CustomerKey | None, *, quiet: bool) -> tuple[int, int, list[Difference]]:
-    settings = load()
-    customers, events = 0, 0
-    found: list[Difference] = []
-    columns = (TextColumn("{task.description}"), TextColumn("{task.completed:,} customers"))
-    async with opened(settings) as database:
-        rulebook = RuleBook({}, Tenants(database), settings.default_currency)
-        work = Rebuild(database, rulebook, int(settings.backfill_settle_seconds * 1000))
-        with Progress(*columns, console=console(), transient=True, disable=quiet) as shown:
-            task = shown.add_task("living again", total=None)
-            async for page in work.pages(only):
-                customers, events = customers + page.customers, events + page.events
-                found += page.differences
-                shown.update(task, completed=customers)
-    return customers, events, found
+@dataclass(slots=True)
+class Comparing:
+    """One rebuild being made. What was found so far is here, also when it is cut off; `total` is None before it begins."""
+
+    only: CustomerKey | None
+    total: int | None = None
+    customers: int = 0
+    events: int = 0
+    differences: list[Difference] = field(default_factory=list)
+    complete: bool = False
+
+    async def run(self, settings: Settings) -> None:
+        """Compare every customer. Raises Permanent for one who was never heard of, DatabaseUnavailable."""
+        async with opened(settings) as database:
+            rulebook = RuleBook({}, Tenants(database), settings.default_currency)
+            rebuild = Rebuild(database, rulebook, int(settings.backfill_settle_seconds * 1000))
+            self.total = await rebuild.size(self.only)
+            if self.only is not None and not self.total:
+                raise Permanent(_unknown(self.only))
+            with Progress(*_COLUMNS, console=Console(file=sys.stderr), transient=True) as shown:
+                task = shown.add_task("customers", total=self.total)
+                async with aclosing(rebuild.pages(self.only)) as pages:
+                    async for page in pages:
+                        self.customers, self.events = self.customers + page.customers, self.events + page.events
+                        self.differences += page.differences
+                        shown.update(task, completed=self.customers)
+            self.complete = True
+
+    def as_json(self) -> dict[str, Any]:
+        """The form of `--format json`."""
+        return {
+            "complete": self.complete,
+            "customers": self.customers,
+            "events": self.events,
+            "differences": [
+                {"tenant": each.customer.tenant, "customer_id": each.customer.customer_id, "fields": each.fields}
+                for each in self.differences
+            ],
+        }
+
+
+def _unknown(customer: CustomerKey) -> str:
+    told = f"no event of a customer {customer.customer_id!r} was ever applied for the tenant {customer.tenant!r}"
+    return f"{told}; --tenant says whose customers to look among"
+
+
+def _show(out: Console, work: Comparing) -> None:
+    for each in work.differences:
+        out.print(f"{each.customer.tenant}:{each.customer.customer_id} differs", markup=False)
+        for name, (stored, again) in each.fields.items():
+            out.print(f"  {name}: stored {stored}, lived again {again}", markup=False)
+    if not work.complete:
+        out.print(f"[bold yellow]partial[/]: ended after {work.customers:,} of {work.total:,} customers")
+    out.print(
+        f"{work.customers:,} customers with {work.events:,} events lived again: {len(work.differences)} differences"
+    )

@@ -12,6 +12,7 @@ from fastapi import Depends
 
 from services.stage_engine.definitions.definition import Definition, parse_definition
 from services.stage_engine.definitions.yaml_source import DefinitionError
+from services.stage_engine.definitions.yaml_source import Problem as Finding
 from services.stage_engine.store import lifecycles
 from services.stage_engine.store.lifecycles import Stored
 from shared.auth.dependency import require
@@ -24,7 +25,14 @@ from shared.service import Resources
 Reader = Annotated[Caller, Depends(require(Scope.CUSTOMERS_READ))]
 Admin = Annotated[Caller, Depends(require(Scope.ADMIN))]
 Publisher = Annotated[Caller, Depends(require(Scope.LIFECYCLES_PUBLISH))]
+CheckCampaigns = Callable[[Definition], Sequence[Finding]]
+"""Tells of campaigns that wait for stages which a definition lacks. Handed in, for the engine knows no campaigns."""
 _T = TypeVar("_T")
+
+
+def no_campaigns(_definition: Definition) -> Sequence[Finding]:
+    """Where nobody has told of any."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +41,11 @@ class Desk:
     at a time, so that events and other requests go on meanwhile."""
 
     resources: Resources
+    check_campaigns: CheckCampaigns = no_campaigns
     _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
     async def aside(self, work: Callable[[], _T]) -> _T:
-        """What `work` gives. It must be pure."""
+        """What `work` gives. It must be pure, but for reading files."""
         async with self._turn:
             return await asyncio.to_thread(work)
 

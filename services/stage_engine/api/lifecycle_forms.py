@@ -130,7 +130,7 @@ class FindingOut(BaseModel):
 
 
 class LintOut(BaseModel):
-    """What there is to say about a text: as `jornada lifecycle lint --format json`, but that no campaigns are looked at."""
+    """What there is to say about a text: as `jornada lifecycle lint --format json` tells it."""
 
     file: str
     errors: list[FindingOut]

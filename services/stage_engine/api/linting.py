@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 
-from services.stage_engine.api.desk import Desk, Reader, parsed
+from services.stage_engine.api.desk import CheckCampaigns, Desk, Reader, parsed
 from services.stage_engine.api.lifecycle_forms import FindingOut, LintOut
 from services.stage_engine.definitions.definition import Definition, parse_definition
 from services.stage_engine.definitions.expressions import names_in
@@ -36,25 +36,25 @@ def linting_router(desk: Desk) -> APIRouter:
     @routes.post("/v1/lifecycles/lint", openapi_extra=_BODY)
     async def lint_text(request: Request, caller: Reader, file: FileName = "lifecycle.yaml") -> LintOut:
         """Errors, warnings and notes about a definition beside the active versions of the other lifecycles. 200 whatever
-        is found. Campaigns that wait for stages which it lacks are not looked at, since the engine knows none:
-        `jornada lifecycle lint` does that."""
+        is found. Campaigns that wait for stages which it lacks are errors, each with its file and place."""
         body = await read_body(request)
         async with desk.resources.database.reading() as transaction:
             active = await lifecycles.newest(transaction)
-        return await desk.aside(lambda: examined(file, body, active))
+        return await desk.aside(lambda: examined(file, body, active, desk.check_campaigns))
 
     return routes
 
 
-def examined(file: str, body: bytes, active: Sequence[Stored]) -> LintOut:
-    """What there is to say about a text beside the active versions. Pure."""
+def examined(file: str, body: bytes, active: Sequence[Stored], check_campaigns: CheckCampaigns) -> LintOut:
+    """What there is to say about a text beside the active versions, and about campaigns that it does not fit."""
     try:
         definition = _read(file, body)
         check_together([definition, *(parsed(each) for each in active if each.name != definition.name)])
     except DefinitionError as error:
         return LintOut(file=file, errors=[_finding(each) for each in error.problems], warnings=[], notes=[])
+    errors = [_finding(each) for each in check_campaigns(definition)]
     warnings = [_finding(each) for each in lint(definition)]
-    return LintOut(file=file, errors=[], warnings=warnings, notes=list(_notes(definition, active)))
+    return LintOut(file=file, errors=errors, warnings=warnings, notes=list(_notes(definition, active)))
 
 
 def _read(file: str, body: bytes) -> Definition:

@@ -47,17 +47,18 @@ class _Publications:
         """Make a text the active version of its lifecycle, or an earlier version again, while everything runs.
 
         202: it is stored, and every partition was told; each changes over at one place among its events. The same text or
-        version once more publishes nothing and tells the partitions again, which is what to do after a 503. Campaigns
-        that wait for stages which it lacks are not looked at: `jornada lifecycle publish` does that.
+        version once more publishes nothing and tells the partitions again, which is what to do after a 503. What lacks a
+        stage that a campaign waits for is refused.
         """
         given = await read_model(request, PublicationIn)
-        file = f"{name}.yaml"
+        file, pointer = f"{name}.yaml", "/text" if given.text is not None else "/version"
         try:
             definition = await self._definition(name, given, file)
+            await self._check_campaigns(definition, pointer)
             wish = Wish(given.message, given.author or caller.key_id, now_ms(), given.notify, given.migrate)
             published = await self._publish(definition, wish)
         except DefinitionError as error:
-            raise definition_problem(error, file, "/text" if given.text is not None else "/version") from None
+            raise definition_problem(error, file, pointer) from None
         return PublishedOut(**told_publication(published.publication), new=published.new)
 
     async def _definition(self, name: str, given: PublicationIn, file: str) -> Definition:
@@ -79,6 +80,12 @@ class _Publications:
         except Problem as problem:
             advice = f"GET /v1/lifecycles/{name} lists what was published"
             raise Problem(INVALID, problem.detail, [FieldError("/version", problem.detail, advice)]) from None
+
+    async def _check_campaigns(self, definition: Definition, pointer: str) -> None:
+        """Raises Problem, which lists what campaigns wait for and would never come."""
+        if wrong := await self.desk.aside(lambda: self.desk.check_campaigns(definition)):
+            advice = "keep what the campaign waits for, or change the campaign first"
+            raise Problem(INVALID, str(wrong[0]), [FieldError(pointer, str(each), advice) for each in wrong])
 
     async def _publish(self, definition: Definition, wish: Wish) -> Published:
         """A stored text keeps its number, so an earlier version is published as its text is. Raises Problem."""

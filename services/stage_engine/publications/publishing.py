@@ -67,16 +67,19 @@ async def roll_back(database: Database, log: Log, name: str, version: int | None
     """Publish an earlier version again: the one active before, or the one named. Raises as `publish` does."""
     async with database.transaction() as transaction:
         active = await _active(transaction, name)
-        stored = {each.version: each for each in await lifecycles.of_name(transaction, name)}
-        version = version or _before(await publications.of_lifecycle(transaction, name), active.version)
-        if version not in stored or version == active.version:
-            there = ", ".join(str(each) for each in stored if each != active.version) or "none"
-            raise Permanent(f"{name} can't be rolled back to version {version}; others than the active one: {there}")
-        target = _parsed(stored[version])
+        earlier = await _earlier(transaction, active, version)
+        target = _parsed(earlier)
         await check_fit(transaction, target)
-        found = Published(await _store(transaction, _parsed(active), (target, version), request), new=True)
+        found = Published(await _store(transaction, _parsed(active), (target, earlier.version), request), new=True)
     await announce(log, found.publication)
     return found
+
+
+async def earlier_version(database: Database, name: str, version: int | None) -> tuple[Definition, int]:
+    """What `roll_back` would publish again: the definition and its number. Raises Permanent when there is none."""
+    async with database.reading() as transaction:
+        found = await _earlier(transaction, await _active(transaction, name), version)
+    return _parsed(found), found.version
 
 
 async def announce(log: Log, publication: Publication) -> None:
@@ -98,6 +101,17 @@ async def _active(transaction: Transaction, name: str) -> Stored:
             "with it in JORNADA_LIFECYCLES"
         )
     return found[name]
+
+
+async def _earlier(transaction: Transaction, active: Stored, version: int | None) -> Stored:
+    """The version named, or the one active before. Raises Permanent."""
+    name = active.name
+    stored = {each.version: each for each in await lifecycles.of_name(transaction, name)}
+    version = version or _before(await publications.of_lifecycle(transaction, name), active.version)
+    if version not in stored or version == active.version:
+        there = ", ".join(str(each) for each in stored if each != active.version) or "none"
+        raise Permanent(f"{name} can't be rolled back to version {version}; others than the active one: {there}")
+    return stored[version]
 
 
 async def check_fit(transaction: Transaction, definition: Definition) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,14 @@ def test_mermaid_text_is_that_of_the_pages() -> None:
     said = CliRunner().invoke(app, ["lifecycle", "diagram", "ecommerce", "--mermaid"])
     assert said.exit_code == 0
     assert said.stdout.strip() == mermaid(load_definition(SHIPPED / "ecommerce.yaml")).strip()
+
+
+def test_programs_get_the_same_text() -> None:
+    for more in ((), ("--mermaid",)):
+        said = CliRunner().invoke(app, ["lifecycle", "diagram", "ecommerce", "--format", "json", *more])
+        assert said.exit_code == 0
+        drawn = mermaid(load_definition(SHIPPED / "ecommerce.yaml"))
+        assert json.loads(said.stdout) == {"lifecycle": "ecommerce", "mermaid": drawn}
 
 
 @pytest.mark.parametrize("word", ["first_time_customer", "at_risk", "second_purchase"])
