@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import textwrap
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -24,6 +25,8 @@ from shared.errors import Permanent
 from shared.settings import Settings, load
 
 INTERRUPTED = 130
+_MOST_SHOWN = 10
+_MOST_CHARACTERS = 200
 _COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
@@ -34,7 +37,7 @@ def add_to(app: typer.Typer) -> None:
 
 def rebuild(
     customer: Annotated[str | None, typer.Option(help="only this one")] = None,
-    tenant: Annotated[str, typer.Option(help="whose customer, with --customer")] = "demo",
+    tenant: Annotated[str | None, typer.Option(help="whose customer, with --customer (default: demo)")] = None,
     written: Written = Format.TEXT,
 ) -> None:
     """Live the history of all customers again, under the rules of the day, and compare with what is stored.
@@ -43,7 +46,9 @@ def rebuild(
 
     Exit code: 0; 1 when anything differs, or for a customer who was never heard of; 130 after Ctrl-C.
     """
-    work = Comparing(CustomerKey(tenant, customer) if customer is not None else None)
+    if tenant is not None and customer is None:
+        raise Permanent("--tenant says whose --customer is meant; without one everybody is looked at")
+    work = Comparing(CustomerKey(tenant or "demo", customer) if customer is not None else None)
     try:
         asyncio.run(work.run(load()))
     except KeyboardInterrupt:
@@ -97,16 +102,22 @@ class Comparing:
         }
 
 
+def _short(value: Any) -> str:
+    return textwrap.shorten(str(value), _MOST_CHARACTERS, placeholder=" …")
+
+
 def _unknown(customer: CustomerKey) -> str:
     told = f"no event of a customer {customer.customer_id!r} was ever applied for the tenant {customer.tenant!r}"
     return f"{told}; --tenant says whose customers to look among"
 
 
 def _show(out: Console, work: Comparing) -> None:
-    for each in work.differences:
+    for each in work.differences[:_MOST_SHOWN]:
         out.print(f"{each.customer.tenant}:{each.customer.customer_id} differs", markup=False)
         for name, (stored, again) in each.fields.items():
-            out.print(f"  {name}: stored {stored}, lived again {again}", markup=False)
+            out.print(f"  {name}: stored {_short(stored)}, lived again {_short(again)}", markup=False)
+    if (more := len(work.differences) - _MOST_SHOWN) > 0:
+        out.print(f"… and {more:,} more; --format json lists all")
     if not work.complete:
         out.print(f"[bold yellow]partial[/]: ended after {work.customers:,} of {work.total:,} customers")
     out.print(

@@ -155,6 +155,19 @@ def test_one_customer_may_be_named(run: Run, database_url: str) -> None:
     assert run("--tenant", "shop", "--customer", "bia").exit_code == 1
 
 
+def test_of_many_that_differ_the_first_are_told_and_how_many_more(
+    run: Run, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuilding, "_MOST_SHOWN", 0)
+    mistake(database_url, "bia")
+    assert "… and 1 more; --format json lists all" in run().stdout
+
+
+def test_a_tenant_alone_is_refused(run: Run) -> None:
+    result = run("--tenant", "shop")
+    assert (result.exit_code, "--tenant says whose --customer is meant" in result.output) == (1, True)
+
+
 def test_a_customer_of_whom_nothing_is_known_is_told(run: Run) -> None:
     refused = run("--customer", "bia")
     assert (refused.exit_code, refused.stdout) == (1, "")
