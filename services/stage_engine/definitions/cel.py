@@ -6,7 +6,6 @@ each name, and an evaluation is given only those.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
@@ -15,7 +14,10 @@ from typing import Any
 
 from cel_expr_python import cel
 
+from services.stage_engine.definitions.cel_messages import explain
 from services.stage_engine.definitions.expressions import ConditionError, Scope, check_text, field_type, names_in
+from services.stage_engine.definitions.mismatches import in_words
+from services.stage_engine.definitions.sure_failures import check_constants
 from services.stage_engine.domain.conditions import Finding, Verdict
 from services.stage_engine.domain.facts import FactType
 from services.stage_engine.domain.own_facts import STAGES, FactFailed
@@ -23,7 +25,6 @@ from services.stage_engine.domain.state import FactValue
 from shared.contracts.money import to_major
 from shared.contracts.times import from_ms, to_ms
 
-_POSITION = re.compile(r"<input>:(\d+):(\d+): (.*)")
 _CEL_TYPES = {
     FactType.INT: cel.Type.INT,
     FactType.NUMBER: cel.Type.DOUBLE,
@@ -74,7 +75,7 @@ class _Expression:
         variables = {variable: _CEL_TYPES[types.get(name, FactType.TEXT)] for name, variable, _ in self._facts}
         variables |= {variable: cel.Type.BOOL for _, variable in self._known}
         variables |= {f"event.{name}": kind for name, kind in fields.items()}
-        self.compiled = _compile(source, variables)
+        self.compiled = _compile(source, variables, scope)
 
     def evaluate(self, facts: Mapping[str, FactValue], data: Mapping[str, Any]) -> Any:
         """CEL's value, which may be an error value. Raises RuntimeError, ValueError, TypeError, OverflowError."""
@@ -100,7 +101,9 @@ class CelCondition:
         self.reads = expression.reads
         returned = expression.compiled.return_type()
         if returned != cel.Type.BOOL:
-            raise ConditionError(f"the condition gives {returned}, not true or false; compare it with something")
+            raise ConditionError(
+                f"the condition gives {in_words(str(returned))}, not true or false; compare it with something"
+            )
 
     def evaluate(self, facts: Mapping[str, FactValue], data: Mapping[str, Any]) -> Finding:
         try:
@@ -122,7 +125,9 @@ class CelFormula:
         returned = self._expression.compiled.return_type()
         found = next((kind for kind, each in _RESULTS.items() if each[0] == returned), None)
         if found is None:
-            raise ConditionError(f"`expr` gives {returned}; a fact is a number, a text, a time or a duration")
+            raise ConditionError(
+                f"`expr` gives {in_words(str(returned))}; a fact is a number, a text, a time or a duration"
+            )
         self.type = found
         self._stored: Convert | None = _RESULTS[found][1]
 
@@ -170,21 +175,10 @@ def _fact_convert(kind: FactType, currency: str) -> Convert | None:
     return None
 
 
-def _compile(source: str, variables: Mapping[str, Any]) -> Any:
+def _compile(source: str, variables: Mapping[str, Any], scope: Scope) -> Any:
     try:
-        return cel.NewEnv(variables=variables).compile(source)
+        compiled = cel.NewEnv(variables=variables).compile(source)
     except RuntimeError as error:
-        raise _explain(str(error), source) from None
-
-
-def _explain(message: str, source: str) -> ConditionError:
-    found = _POSITION.search(message)
-    if not found:
-        return ConditionError(message.split("\n", 1)[0])
-    line, column, text = int(found[1]), int(found[2]), found[3]
-    before = sum(len(each) + 1 for each in source.split("\n")[: line - 1])
-    if "no matching overload" in text and "double" in text and "int" in text:
-        text += "; money and averages are decimals: write 300.0 instead of 300"
-    elif "undeclared reference" in text:
-        text += "; a condition can name facts.…, known.…, event.… and stages.…"
-    return ConditionError(text, before + column - 1)
+        raise explain(str(error), source, scope) from None
+    check_constants(source)
+    return compiled

@@ -5,20 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path as FilePath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from services.stage_engine.definitions.cel import CelCondition
-from services.stage_engine.definitions.expressions import ConditionError, Scope
-from services.stage_engine.definitions.file_model import FactPart, FollowPart, LifecycleFile, StagePart, TransitionPart
+from services.stage_engine.definitions.expressions import ConditionError, Scope, did_you_mean
+from services.stage_engine.definitions.file_model import FollowPart, LifecycleFile, TransitionPart
+from services.stage_engine.definitions.other_stages import check_stage_uses
 from services.stage_engine.definitions.own_facts import compile_facts, fact_types
 from services.stage_engine.definitions.own_facts import problems as fact_problems
-from services.stage_engine.definitions.spelling import odd_letters
+from services.stage_engine.definitions.shape_messages import file_path, tell
 from services.stage_engine.definitions.yaml_source import MAX_PROBLEMS, DefinitionError, Document, Path, Problem
 from services.stage_engine.domain.facts import BUILT_IN, FactType
 from services.stage_engine.domain.lifecycle import Lifecycle, Stage, Transition, Wait
@@ -89,59 +91,30 @@ def parse_definition(file: str, text: str) -> Definition:
         shape = LifecycleFile.model_validate(document.value)
     except ValidationError as error:
         first = error.errors(include_url=False)[: MAX_PROBLEMS + 1]
-        raise DefinitionError([_shape_problem(document, dict(each)) for each in first]) from None
+        raise DefinitionError([_shape_problem(document, each) for each in first]) from None
     if problems := list(islice(_problems(document, shape), MAX_PROBLEMS + 1)):
         raise DefinitionError(problems)
     return Definition(shape.lifecycle, text, file, shape)
 
 
-_LONGEST_NAME = 100
-_TAGS = ("[key]", "fixed", "follows")
-"""Parts of a location that stand for no key of the file."""
-
-
-def _shape_problem(document: Document, error: dict[str, object]) -> Problem:
-    location = error["loc"]
-    path: Path = tuple(part for part in location if part not in _TAGS) if isinstance(location, tuple) else ()
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        known = [field.alias or name for name, field in (_model_at(path)).model_fields.items()]
-        message = f"unknown key `{path[-1]}`{odd_letters(str(path[-1]))}; known are {', '.join(known)}"
-    elif error["type"] == "string_pattern_mismatch":
-        message = _no_name(path, str(error["input"])[:_LONGEST_NAME])
-    elif error["input"] is None:
-        message = "there is a key without a value; give it one, or leave the key out"
-    elif error["type"] in ("model_type", "dict_type"):
-        message = "this must be a mapping, such as {order: 10}"
-    elif error["type"] == "missing":
-        message = f"`{path[-1]}` is missing"
-    return document.problem(path, message)
-
-
-def _no_name(path: Path, name: str) -> str:
-    if path[-1] == "since":
-        return f"`{name}` is neither `entered` nor a fact, such as facts.last_purchase_at"
-    more = ", and . : -" if {"on", "of", "count", "average_gap"} & set(path) else ""
-    return f"`{name}` is no name{odd_letters(name)}; begin with a-z and go on with a-z, 0-9 and _{more}"
-
-
-def _model_at(path: Path) -> type[BaseModel]:
-    if len(path) > 3 and path[0] == "transitions" and path[2] == "after":
-        return FollowPart
-    parts: dict[str | int, type[BaseModel]] = {"transitions": TransitionPart, "stages": StagePart, "facts": FactPart}
-    return parts.get(path[0], LifecycleFile) if len(path) > 1 else LifecycleFile
+def _shape_problem(document: Document, error: Mapping[str, Any]) -> Problem:
+    path = file_path(error["loc"])
+    return document.problem(path, tell(path, error))
 
 
 def _problems(document: Document, shape: LifecycleFile) -> Iterator[Problem]:
     if shape.start not in shape.stages:
-        yield document.problem(("start",), f"start is `{shape.start}`, which is no stage of this file")
+        meant = did_you_mean(shape.start, shape.stages)
+        yield document.problem(("start",), f"start is `{shape.start}`, which is no stage of this file{meant}")
     for old, new in shape.migrate.items():
         if old in shape.stages:
             yield document.problem(
-                ("migrate", old), f"`{old}` is a stage of this file; only stages that are no more migrate"
+                ("migrate", old),
+                f"`{old}` is a stage of this file; only stages that are no more migrate, so leave it out",
             )
         if new not in shape.stages:
-            yield document.problem(("migrate", old), f"`{old}` goes to `{new}`, which is no stage of this file")
+            meant = did_you_mean(new, shape.stages)
+            yield document.problem(("migrate", old), f"`{old}` goes to `{new}`, which is no stage of this file{meant}")
     in_facts = list(fact_problems(document, shape.facts))
     yield from in_facts
     known = BUILT_IN if in_facts else fact_types(shape.facts, "BRL")
@@ -149,7 +122,9 @@ def _problems(document: Document, shape: LifecycleFile) -> Iterator[Problem]:
     for index, part in enumerate(shape.transitions):
         path: Path = ("transitions", index)
         if part.id in seen:
-            yield document.problem((*path, "id"), f"the id `{part.id}` is taken by an earlier transition")
+            yield document.problem(
+                (*path, "id"), f"the id `{part.id}` is taken by an earlier transition; give this one another"
+            )
         seen.add(part.id)
         yield from _edge_problems(document, shape, part, path)
         if not in_facts:
@@ -158,9 +133,11 @@ def _problems(document: Document, shape: LifecycleFile) -> Iterator[Problem]:
 
 
 def _edge_problems(document: Document, shape: LifecycleFile, part: TransitionPart, path: Path) -> Iterator[Problem]:
-    missing = [key for key in (*part.from_, part.to) if key not in shape.stages]
-    for key in missing:
-        yield document.problem(path, f"`{part.id}` names the stage `{key}`, which is not declared under stages")
+    named: list[tuple[Path, str]] = [((*path, "from", at), key) for at, key in enumerate(part.from_)]
+    missing = [(place, key) for place, key in [*named, ((*path, "to"), part.to)] if key not in shape.stages]
+    for place, key in missing:
+        meant = did_you_mean(key, shape.stages)
+        yield document.problem(place, f"`{part.id}` names the stage `{key}`, which is not declared under stages{meant}")
     if part.to in part.from_:
         yield document.problem(path, f"`{part.id}` leads from `{part.to}` to itself; leave it out of `from`")
     if part.on is None and part.when is None and part.after is None:
@@ -192,6 +169,7 @@ def _fact_uses(
     if part.when is not None:
         try:
             _condition(part, _facts_scope(known, "BRL"))
+            check_stage_uses(part.when)
         except ConditionError as error:
             yield document.problem_inside((*path, "when"), error.offset, f"`{part.id}`: {error.message}")
 
@@ -215,7 +193,10 @@ def _steady(document: Document, shape: LifecycleFile, path: Path, wanted: _Wante
     why = f"facts.{wanted.name} is no fact that holds {holds}"
     if wanted.known.get(wanted.name) is wanted.type:
         why = f"facts.{wanted.name} has a window or is computed, so it changes while nothing happens"
-    yield document.problem(path, f"{why}; these are: {more}{there}")
+    advice = f"these are: {more}{there}"
+    if wanted.name not in wanted.known and (close := get_close_matches(wanted.name, right, 1)):
+        advice = f"did you mean `facts.{close[0]}`?"
+    yield document.problem(path, f"{why}; {advice}")
 
 
 def _is_steady(shape: LifecycleFile, name: str) -> bool:

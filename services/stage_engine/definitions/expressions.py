@@ -25,6 +25,7 @@ _STRINGS = re.compile(
     r"|'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"",
     re.DOTALL,
 )
+_COMMENT = re.compile(r"//[^\n]*")
 _VARIABLE = re.compile(r"(?<![\w.])(facts|known|event|stages)\s*\.\s*(\w+)")
 _BUILDS = re.compile(r"\.\s*(map|filter)\s*\(")
 _GOES_OVER = re.compile(r"\.\s*(all|exists|exists_one)\s*\(")
@@ -70,6 +71,19 @@ def names_in(source: str) -> frozenset[Name]:
 def blank_strings(source: str) -> str:
     """The source with string literals blanked out, columns kept."""
     return _STRINGS.sub(lambda match: " " * len(match.group()), source)
+
+
+def blank_comments(source: str) -> str:
+    """The source with comments blanked out, columns kept."""
+    kept = list(source)
+    for found in _COMMENT.finditer(blank_strings(source)):
+        kept[found.start() : found.end()] = " " * len(found[0])
+    return "".join(kept)
+
+
+def text_spans(source: str) -> list[tuple[int, int]]:
+    """From where to where each string literal goes, with its quotes."""
+    return [found.span() for found in _STRINGS.finditer(source)]
 
 
 def check_text(source: str, scope: Scope) -> None:
@@ -144,11 +158,15 @@ def _offset(code: str, kind: str, name: str) -> int:
     return found.start() if found else 0
 
 
+_MOST_KNOWN = 40
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a message about a name that is not known."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, 1)
-    return f"; did you mean `{close[0]}`?" if close else f"; known are {', '.join(names)}"
+    more = " and more" if len(names) > _MOST_KNOWN else ""
+    return f"; did you mean `{close[0]}`?" if close else f"; known are {', '.join(names[:_MOST_KNOWN])}{more}"
 
 
 def _check_field(name: str, event_types: frozenset[str], offset: int) -> None:
@@ -180,33 +198,3 @@ def _declared_type(name: str, event_type: str) -> type:
 
 MONEY = Decimal
 """The Python type of amounts in payloads."""
-
-_STAGE_LITERAL = re.compile(
-    r"stages\s*\.\s*(?P<left>\w+)\s*(?:==|!=)\s*(?P<a>'[^']*'|\"[^\"]*\")"
-    r"|(?P<b>'[^']*'|\"[^\"]*\")\s*(?:==|!=)\s*stages\s*\.\s*(?P<right>\w+)"
-    r"|stages\s*\.\s*(?P<member>\w+)\s+in\s*\[(?P<list>[^\]]*)\]"
-)
-_LITERAL = re.compile(r"'[^']*'|\"[^\"]*\"")
-
-
-@dataclass(frozen=True, slots=True)
-class StageNamed:
-    """A stage of another lifecycle that an expression compares with. `offset` is where its text starts."""
-
-    lifecycle: str
-    stage: str
-    offset: int
-
-
-def stages_named(source: str) -> list[StageNamed]:
-    """The stages of other lifecycles that an expression compares with, so that a misspelt one can be told."""
-    found, code = [], blank_strings(source)
-    for match in _STAGE_LITERAL.finditer(source):
-        side = "left" if match["left"] else "right" if match["right"] else "member"
-        if code[match.start(side)].isspace():
-            continue  # inside a text
-        lifecycle = match[side]
-        group = "a" if match["left"] else "b" if match["right"] else "list"
-        for literal in _LITERAL.finditer(match[group]):
-            found.append(StageNamed(lifecycle, literal[0][1:-1], match.start(group) + literal.start()))
-    return found

@@ -24,6 +24,8 @@ from services.stage_engine.definitions.durations import parse_days, parse_durati
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 EventName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.:-]{0,63}$")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+_MOST_SHOWN = 60
+"""How many characters of a wrong value a message repeats."""
 Labels = dict[Literal["pt-BR", "es", "en"], Label]
 
 
@@ -33,7 +35,9 @@ def _listed(value: Any) -> Any:
 
 def _milliseconds(value: Any) -> Any:
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} has no unit; write one whole number with s, m, h, d or w, such as 60d")
+        raise ValueError(
+            f"{repr(value)[:_MOST_SHOWN]} has no unit; write one whole number with s, m, h, d or w, such as 60d"
+        )
     return parse_duration(value)
 
 
@@ -64,7 +68,7 @@ class _Part(BaseModel):
 
 def _days(value: Any) -> Any:
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} has no unit; a window counts local days, such as 90d or 4w")
+        raise ValueError(f"{repr(value)[:_MOST_SHOWN]} has no unit; a window counts local days, such as 90d or 4w")
     return parse_days(value)
 
 
@@ -137,7 +141,7 @@ class FollowPart(_Part):
     """A wait that is as long as a duration fact says, times a number, within bounds."""
 
     fact: Key
-    times: Annotated[float, Field(gt=0, le=1_000, strict=False)] = 1.0
+    times: Annotated[float, Field(gt=0, le=1_000)] = 1.0
     min: Duration | None = None
     max: Duration | None = None
 
@@ -203,5 +207,7 @@ class LifecycleFile(_Part):
                 raise KeyError(value)  # of this machine, of no place, or with leap seconds
             ZoneInfo(value)
         except (KeyError, ValueError, OSError):
-            raise ValueError(f"{value!r} is no IANA time zone; write one such as America/Sao_Paulo") from None
+            raise ValueError(
+                f"{value[:_MOST_SHOWN]!r} is no IANA time zone; write one such as America/Sao_Paulo"
+            ) from None
         return value

@@ -2,212 +2,110 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import takewhile
+from typing import NamedTuple
 
-from services.stage_engine.definitions.contradictions import conjuncts, contradict
+from services.stage_engine.definitions.circles import Circle, Transitions, possible_circles
+from services.stage_engine.definitions.contradictions import never_holds
 from services.stage_engine.definitions.definition import Definition
 from services.stage_engine.definitions.expressions import names_in
-from services.stage_engine.definitions.file_model import FollowPart, LifecycleFile, TransitionPart
+from services.stage_engine.definitions.file_model import FollowPart, LifecycleFile
+from services.stage_engine.definitions.shadowed import Ways, never_taken
 from services.stage_engine.definitions.yaml_source import Document, Path, Problem
 from services.stage_engine.domain.advance import MOST_BY_TIME
+from shared.contracts.events import EventType
 
-_MOST_LOOPS = 20
-_MOST_WAYS = 20_000
-"""How many ways are looked at for circles: a file of a thousand transitions has more than anybody can wait for."""
 
-Transitions = Sequence[TransitionPart]
+class Warned(NamedTuple):
+    """What is hardly meant, and where in the file it stands."""
+
+    path: Path
+    message: str
 
 
 def lint(definition: Definition) -> list[Problem]:
     """Warnings about a file that has no errors, in the order of the file."""
-    document, shape = Document(definition.file, definition.body), definition.shape
+    shape = definition.shape
     found = [
-        *_unreachable(document, shape),
-        *_dead_ends(document, shape),
-        *_never_winning(document, shape),
-        *_loops(document, shape),
-        *_endless(document, shape),
-        *_unused_facts(document, shape),
+        *_unreachable(shape),
+        *_dead_ends(shape),
+        *_never_holding(shape),
+        *_never_winning(shape),
+        *_loops(shape),
+        *_endless(shape),
+        *_unused_facts(shape),
+        *_misspelt_types(shape),
     ]
-    return sorted(found, key=lambda each: (each.line, each.column))
+    if not found:
+        return []
+    document = Document(definition.file, definition.body)
+    problems = [document.problem(each.path, each.message) for each in found]
+    return sorted(problems, key=lambda each: (each.line, each.column))
 
 
-class _Ways:
-    """Which stages follow which."""
-
-    def __init__(self, transitions: Transitions) -> None:
-        self._steps: dict[str, set[str]] = {}
-        self._pure_steps: dict[str, set[str]] = {}
-        for part in transitions:
-            for source in part.from_:
-                self._steps.setdefault(source, set()).add(part.to)
-                if not part.on:
-                    self._pure_steps.setdefault(source, set()).add(part.to)
-        self._in_one_decision: dict[str, set[str]] = {}
-
-    def reached(self, start: str) -> set[str]:
-        """Stages to which transitions lead from one, by any number of steps."""
-        return _followed(self._steps, self._steps.get(start, ()))
-
-    def in_one_decision(self, start: str) -> set[str]:
-        """The same within one decision: whatever comes first, then transitions without `on`."""
-        found = self._in_one_decision.get(start)
-        if found is None:
-            found = self._in_one_decision[start] = _followed(self._pure_steps, self._steps.get(start, ()))
-        return found
-
-
-def _followed(steps: Mapping[str, set[str]], starts: Iterable[str]) -> set[str]:
-    reached, waiting = set(starts), list(starts)
-    while waiting:
-        news = steps.get(waiting.pop(), set()) - reached
-        reached |= news
-        waiting += news
-    return reached
-
-
-def _unreachable(document: Document, shape: LifecycleFile) -> Iterator[Problem]:
-    reached = {shape.start, *_Ways(shape.transitions).reached(shape.start)}
+def _unreachable(shape: LifecycleFile) -> Iterator[Warned]:
+    reached = {shape.start, *Ways(shape.transitions).reached(shape.start)}
     for key in shape.stages:
         if key not in reached:
-            yield document.problem(
-                ("stages", key), f"nobody can reach `{key}`: no way leads there from `{shape.start}`"
-            )
+            yield Warned(("stages", key), f"nobody can reach `{key}`: no way leads there from `{shape.start}`")
 
 
-def _dead_ends(document: Document, shape: LifecycleFile) -> Iterator[Problem]:
+def _dead_ends(shape: LifecycleFile) -> Iterator[Warned]:
     left = {source for part in shape.transitions for source in part.from_}
     for key, stage in shape.stages.items():
         if key not in left and not stage.end:
-            yield document.problem(("stages", key), f"nothing leads out of `{key}`; say `end: true` if that is meant")
+            yield Warned(("stages", key), f"nothing leads out of `{key}`; say `end: true` if that is meant")
         if key in left and stage.end:
-            yield document.problem(("stages", key), f"`{key}` says `end: true`, but a transition leads out of it")
+            yield Warned(("stages", key), f"`{key}` says `end: true`, but a transition leads out of it")
 
 
-def _never_winning(document: Document, shape: LifecycleFile) -> Iterator[Problem]:
-    ways, earlier = _Ways(shape.transitions), dict[str, list[TransitionPart]]()
+def _never_holding(shape: LifecycleFile) -> Iterator[Warned]:
     for index, part in enumerate(shape.transitions):
-        winners = [_winner(ways, earlier.setdefault(source, []), part, source) for source in part.from_]
-        for source in part.from_:
-            earlier[source].append(part)
-        if None in winners:
-            continue
-        names = ", ".join(sorted({f"`{winner}`" for winner in winners}))
-        says = "always holds when it does" if len(set(winners)) == 1 else "always hold when it does"
-        path: Path = ("transitions", index, "id")
-        yield document.problem(path, f"`{part.id}` is never taken: {names}, earlier in the file, {says}")
+        if never_holds(part.when):
+            path: Path = ("transitions", index, "when")
+            yield Warned(path, f"`{part.id}` can never hold: what its `when` asks for excludes itself")
 
 
-def _winner(ways: _Ways, earlier: Transitions, part: TransitionPart, source: str) -> str | None:
-    """The earlier transition out of a stage that is taken whenever this one could be; None when there is none."""
-    for other in earlier:
-        if _covers(other, part) and not _may_be_passed_over(ways, other, part, source):
-            return other.id
-    return None
+def _never_winning(shape: LifecycleFile) -> Iterator[Warned]:
+    for index, winners in never_taken(shape):
+        says = "always holds when it does" if len(winners) == 1 else "always hold when it does"
+        names, id_ = ", ".join(f"`{winner}`" for winner in winners), shape.transitions[index].id
+        yield Warned(("transitions", index, "id"), f"`{id_}` is never taken: {names}, earlier in the file, {says}")
 
 
-def _covers(other: TransitionPart, part: TransitionPart) -> bool:
-    """Whether `other` holds whenever `part` does, as far as the text tells: the same event, and no condition of its own."""
-    if bool(other.on) != bool(part.on) or not set(part.on or ()) <= set(other.on or ()):
-        return False
-    return _is_over(other, part) and conjuncts(other.when) <= conjuncts(part.when)
-
-
-def _is_over(other: TransitionPart, part: TransitionPart) -> bool:
-    """Whether the wait of `other` is over whenever that of `part` is."""
-    if other.after is None:
-        return True
-    if part.after is None or (other.since or "entered") != (part.since or "entered"):
-        return False
-    if isinstance(other.after, int) and isinstance(part.after, int):
-        return other.after <= part.after
-    return other.after == part.after
-
-
-def _may_be_passed_over(ways: _Ways, other: TransitionPart, part: TransitionPart, source: str) -> bool:
-    """Whether a decision may come through the target of `other` before it is at `source`: no stage is visited twice in
-    one decision, so `other` is not taken then, and is not looked at again when `part` alone is woken later. One with
-    `on` is always a decision's first; and of two that say the same and lead to the same both are passed over."""
-    if part.on or (other.to == part.to and _covers(part, other)):
-        return False
-    return source in ways.in_one_decision(other.to)
-
-
-def _loops(document: Document, shape: LifecycleFile) -> Iterator[Problem]:
+def _loops(shape: LifecycleFile) -> Iterator[Warned]:
     """Circles of transitions that need neither an event nor time: a customer goes round as far as rules let them."""
-    places = {part.id: index for index, part in enumerate(shape.transitions)}
-    told: set[frozenset[str]] = set()
-    for start, circle in _circles(_pure(shape), shape.stages):
-        ids = frozenset(part.id for part in circle)
-        if ids in told or contradict(each for part in circle for each in conjuncts(part.when)):
-            continue
-        if len(told) == _MOST_LOOPS:
-            return
-        told.add(ids)
-        way = " → ".join([start, *(part.to for part in circle)])
-        path: Path = ("transitions", min(places[part.id] for part in circle), "id")
-        named = ", ".join(f"`{part.id}`" for part in circle)
-        yield document.problem(
-            path, f"{named} can hold at once and lead in a circle: {way}; make one exclude the other"
-        )
+    pure = [part for part in shape.transitions if not part.on and part.after is None]
+    for circle in possible_circles(shape, pure, lambda _: True):
+        message = f"{circle.named} can hold at once and lead in a circle: {circle.way}; make one exclude the other"
+        yield Warned(_at(circle), message)
 
 
-def _endless(document: Document, shape: LifecycleFile) -> Iterator[Problem]:
+def _endless(shape: LifecycleFile) -> Iterator[Warned]:
     """Circles of transitions that need nothing but time: whoever gets into one goes round until something happens."""
-    places = {part.id: index for index, part in enumerate(shape.transitions)}
-    told: set[frozenset[str]] = set()
-    alone = _leaving(part for part in shape.transitions if not part.on and part.when is None)
-    for start, circle in _circles(alone, shape.stages):
-        ids = frozenset(part.id for part in circle)
-        if ids in told:
-            continue
-        if len(told) == _MOST_LOOPS:
-            return
-        told.add(ids)
-        way = " → ".join([start, *(part.to for part in circle)])
-        named = ", ".join(f"`{part.id}`" for part in circle)
-        path: Path = ("transitions", min(places[part.id] for part in circle), "id")
-        yield document.problem(
-            path,
-            f"{named} lead in a circle by time alone: {way}; whoever is silent is moved {MOST_BY_TIME:,} times and then "
-            "rests. Give one of them an `on` or a `when`",
+    silent = [part for part in shape.transitions if not part.on]
+    for circle in possible_circles(shape, silent, _goes_on):
+        yield Warned(
+            _at(circle),
+            f"{circle.named} can lead in a circle by time alone: {circle.way}; whoever is silent is then moved "
+            f"{MOST_BY_TIME:,} times before they rest. Give one of them an `on`, or make one exclude the other",
         )
 
 
-def _pure(shape: LifecycleFile) -> dict[str, list[TransitionPart]]:
-    """By stage, what needs neither an event nor a wait."""
-    return _leaving(part for part in shape.transitions if not part.on and part.after is None)
+def _goes_on(way: Transitions) -> bool:
+    """Whether time can keep up a circle. No stage is visited twice in one decision, so it takes two waits that begin anew
+    with each round: one that counts from a fact is over for good, and a round that needs one decision alone stops short
+    of the stage where it began."""
+    return sum(part.after is not None and part.since in (None, "entered") for part in way) > 1
 
 
-def _leaving(parts: Iterable[TransitionPart]) -> dict[str, list[TransitionPart]]:
-    """By the stage that they lead out of."""
-    found: dict[str, list[TransitionPart]] = {}
-    for part in parts:
-        for source in part.from_:
-            found.setdefault(source, []).append(part)
-    return found
+def _at(circle: Circle) -> Path:
+    return ("transitions", circle.first, "id")
 
 
-def _circles(
-    leaving: Mapping[str, list[TransitionPart]], stages: Iterable[str]
-) -> Iterator[tuple[str, list[TransitionPart]]]:
-    """Ways from a stage back to it that visit no other stage twice; a bounded number of them is looked at."""
-    looked = 0
-    for start in stages:
-        waiting: list[tuple[str, list[TransitionPart]]] = [(start, [])]
-        while waiting:
-            stage, way = waiting.pop()
-            for part in leaving.get(stage, ()):
-                looked += 1
-                if looked > _MOST_WAYS:
-                    return
-                if part.to == start:
-                    yield start, [*way, part]
-                elif all(part.to != before.to for before in way):
-                    waiting.append((part.to, [*way, part]))
-
-
-def _unused_facts(document: Document, shape: LifecycleFile) -> Iterator[Problem]:
+def _unused_facts(shape: LifecycleFile) -> Iterator[Warned]:
     texts = [*(part.when for part in shape.transitions), *(fact.expr for fact in shape.facts.values())]
     used = {name for text in texts if text for kind, name in names_in(text) if kind in ("facts", "known")}
     for part in shape.transitions:
@@ -215,4 +113,45 @@ def _unused_facts(document: Document, shape: LifecycleFile) -> Iterator[Problem]
         used |= {part.after.fact} if isinstance(part.after, FollowPart) else set()
     for name in shape.facts:
         if name not in used:
-            yield document.problem(("facts", name), f"no transition and no other fact reads `{name}`")
+            yield Warned(("facts", name), f"no transition and no other fact reads `{name}`")
+
+
+def _misspelt_types(shape: LifecycleFile) -> Iterator[Warned]:
+    named: list[tuple[Path, Sequence[str]]] = [
+        (("transitions", index, "on"), part.on or ()) for index, part in enumerate(shape.transitions)
+    ]
+    for name, fact in shape.facts.items():
+        key = "of" if fact.of else fact.kind
+        named.append((("facts", name, key), fact.of or fact.count or fact.average_gap or ()))
+    told: set[str] = set()
+    for path, types in named:
+        for index, type_ in enumerate(types):
+            if type_ not in told and (meant := _meant(type_)):
+                told.add(type_)
+                yield Warned(
+                    (*path, index),
+                    f"`{type_}` is no built-in event type; did you mean `{meant}`? If it is one of your own, give it a "
+                    "name that is less alike",
+                )
+
+
+@lru_cache(10_000)
+def _meant(type_: str) -> str | None:
+    """The built-in event type that a name misses by one slip. Types of one's own may be alike in more than that."""
+    known = [each.value for each in EventType if abs(len(each) - len(type_)) <= 1]
+    return None if type_ in known else next((each for each in known if _is_a_slip(type_, each)), None)
+
+
+def _is_a_slip(name: str, meant: str) -> bool:
+    """Whether one character is missing, one is too many, one is another, or two have changed places; digits are meant."""
+    start = _alike_for(name, meant)
+    end = _alike_for(name[start:][::-1], meant[start:][::-1])
+    one, other = name[start : len(name) - end], meant[start : len(meant) - end]
+    if any(character.isdigit() for character in one):
+        return False
+    return max(len(one), len(other)) <= 1 or (len(one) == 2 and one == other[::-1])
+
+
+def _alike_for(one: str, other: str) -> int:
+    """How many characters two texts begin with alike."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from services.stage_engine.definitions.definition import Definition
-from services.stage_engine.definitions.expressions import blank_strings, did_you_mean, names_in, stages_named
+from services.stage_engine.definitions.expressions import blank_strings, did_you_mean, names_in
+from services.stage_engine.definitions.other_stages import stages_named
+from services.stage_engine.definitions.spelling import odd_letters
 from services.stage_engine.definitions.yaml_source import DefinitionError, Document, Path, Problem
 from services.stage_engine.domain.lifecycle import Entangled, in_order
 
@@ -36,7 +38,7 @@ def _problems(definition: Definition, all_of_them: Sequence[Definition]) -> Iter
                 found.append((_offset(source, name), f"`{part.id}`: there is no active lifecycle `{name}`{hint}"))
         for named in stages_named(source):
             if named.stage not in stages.get(named.lifecycle, {named.stage: None}):
-                hint = did_you_mean(named.stage, stages[named.lifecycle])
+                hint = odd_letters(named.stage) + did_you_mean(named.stage, stages[named.lifecycle])
                 message = f"`{part.id}`: {named.lifecycle} has no stage `{named.stage}`{hint}"
                 found.append((named.offset, message))
         for offset, message in found:

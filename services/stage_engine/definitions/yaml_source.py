@@ -25,6 +25,7 @@ from ruamel.yaml.events import (
     SequenceEndEvent,
     SequenceStartEvent,
 )
+from ruamel.yaml.reader import ReaderError
 
 from services.stage_engine.definitions.scalars import place_in_file
 from shared.errors import Permanent
@@ -35,6 +36,16 @@ MAX_NODES = 25_000
 """Keys, values, lists and mappings: a thousand transitions with every key that there is."""
 MAX_PROBLEMS = 20
 """Told at once; who has more mends these first."""
+_ADVICE = {
+    "that cannot start any token": "; indent with blanks, and put a text that begins with a sign in quotes",
+    "mapping values are not allowed here": "; put a text with a `: ` in quotes, or begin a new line before the key",
+    "end of stream": "; a quote or a bracket is open: close it",
+    "could not find expected ':'": "; write a key as `key: value`",
+    "expected <block end>": "; look at the indentation of this line, and at the line before",
+    "sequence entries are not allowed": "; begin a new line before the -",
+    "unknown escape character": "; write the text in single quotes, where a \\ means nothing",
+}
+"""What to do about what the parser says, by a part of that."""
 _QUOTE_HINT = "; in flow style a condition with a comma, a bracket or a leading ! must be quoted"
 _BRACKETS = re.compile(r"[\[\]{}]")
 _WHOLE = re.compile(r"[-+]?[0-9]{1,18}")
@@ -125,26 +136,28 @@ class _Reader:
     def root(self) -> _Node:
         """The only document, which must be a mapping. Raises DefinitionError."""
         if len(self._text) > MAX_FILE_BYTES or len(self._text.encode(errors="replace")) > MAX_FILE_BYTES:
-            raise self._error(1, 1, f"the file is larger than {MAX_FILE_BYTES // 1024} KiB")
+            raise self._error(1, 1, f"the file is larger than {MAX_FILE_BYTES // 1024} KiB; make it shorter")
         if (offset := _too_deep(self._text)) is not None:
             before = self._text[:offset]
             line, column = before.count("\n") + 1, offset - before.rfind("\n")
-            raise self._error(line, column, f"nested more than {MAX_DEPTH} deep")
+            raise self._error(line, column, f"nested more than {MAX_DEPTH} deep; write it flatter")
         try:
             return self._document(YAML(typ="safe", pure=True).parse(self._text))
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-            hint = _QUOTE_HINT if "flow" in str(error.context) else ""
+            hint = _QUOTE_HINT if "flow" in str(error.context) else _advice(str(error.problem))
             raise self._error(line, column, f"no YAML: {error.problem}{hint}") from None
+        except ReaderError as error:
+            raise self._unreadable(error) from None
         except (YAMLError, ValueError, IndexError) as error:
-            raise self._error(1, 1, f"no YAML: {error}") from None
+            raise self._error(1, 1, f"no YAML: {' '.join(str(error).split())}") from None
 
     def _document(self, events: Iterator[Event]) -> _Node:
         root: _Node | None = None
         for event in events:
             if isinstance(event, DocumentStartEvent) and root is not None:
-                raise self._refuse(event, "another document begins here; a definition is one")
+                raise self._refuse(event, "another document begins here; a definition is one, so leave the --- out")
             if isinstance(event, NodeEvent):
                 root = self._node(event, events, 1)
         if root is None or not isinstance(root.value, dict):
@@ -170,7 +183,7 @@ class _Reader:
         if getattr(event, "tag", None) is not None:
             raise self._refuse(event, "tags are not allowed: leave out the word that starts with !" + _QUOTE_HINT)
         if depth > MAX_DEPTH:
-            raise self._refuse(event, f"nested more than {MAX_DEPTH} deep")
+            raise self._refuse(event, f"nested more than {MAX_DEPTH} deep; write it flatter")
         if self._nodes > MAX_NODES:
             raise self._refuse(event, f"the file has more than {MAX_NODES} keys and values; make it shorter")
 
@@ -202,14 +215,24 @@ class _Reader:
         if key == "<<":
             raise self._refuse(event, "merging is not allowed: write it out")
         if key in node.parts:
-            raise self._refuse(event, f"duplicate key `{key}`")
+            raise self._refuse(event, f"duplicate key `{key}`; leave one of them out")
         return key
+
+    def _unreadable(self, error: ReaderError) -> DefinitionError:
+        """A character that no YAML file may have; it is the first of its kind."""
+        before = self._text[: self._text.find(chr(error.character))]
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        return self._error(line, column, f"no YAML: the character U+{error.character:04X} is not allowed; leave it out")
 
     def _refuse(self, event: Event, message: str) -> DefinitionError:
         return self._error(event.start_mark.line + 1, event.start_mark.column + 1, message)
 
     def _error(self, line: int, column: int, message: str) -> DefinitionError:
         return DefinitionError([Problem(self._file, line, column, message)])
+
+
+def _advice(problem: str) -> str:
+    return next((advice for part, advice in _ADVICE.items() if part in problem), "")
 
 
 def _too_deep(text: str) -> int | None:

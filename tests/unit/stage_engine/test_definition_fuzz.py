@@ -6,14 +6,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 from time import process_time
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.stage_engine.definitions.definition import SHIPPED, parse_definition
+from services.stage_engine.definitions.definition import SHIPPED, Definition, parse_definition
+from services.stage_engine.definitions.diagram import mermaid, terminal
+from services.stage_engine.definitions.lint import lint
 from services.stage_engine.definitions.together import check_together
 from services.stage_engine.definitions.yaml_source import DefinitionError
+from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
+from services.stage_engine.domain.decision import Applied
+from services.stage_engine.domain.event import Event, Origin, Tick
+from services.stage_engine.domain.lifecycle import Lifecycle, Rules
+from shared.contracts.times import DAY_MS
 
 WHOLE_LANGUAGE = """lifecycle: whole
 labels: {pt-BR: Tudo, es: Todo, en: All}
@@ -241,14 +249,40 @@ def mutated(random: Random) -> str:
 
 
 def refusal(text: str) -> DefinitionError | None:
-    """Why a file can't be used, to the end; None where it can."""
+    """Why a file can't be used, to the end; None where it can, and then it is."""
     try:
         definition = parse_definition("my.yaml", text)
-        definition.compile(1, "BRL")
+        lifecycle = definition.compile(1, "BRL")
         check_together([definition, *(each for each in OTHERS if each.name != definition.name)])
     except DefinitionError as error:
         return error
+    use(definition, lifecycle)
     return None
+
+
+HAPPENED: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("signup", {}),
+    ("gift", {"points": 5, "x": [1]}),
+    ("complaint", {"complaint_id": "1", "severity": "high"}),
+    ("purchase", {"order_id": "1", "amount": "10.00", "currency": "BRL"}),
+)
+
+
+def use(definition: Definition, lifecycle: Lifecycle) -> None:
+    """What a file is for: looked at, drawn, and lived by a customer for a while."""
+    for warning in lint(definition):
+        assert warning.message
+    assert mermaid(definition)
+    assert terminal(definition)
+    rules, state = Rules((lifecycle,), "BRL"), NEW_CUSTOMER
+    occurrences: list[Event | Tick] = [
+        Event.taken(Origin("t", "c", str(day), type_), day * DAY_MS, day * DAY_MS, backfill=False, data=data)
+        for day, (type_, data) in enumerate(HAPPENED, 1)
+    ]
+    for occurrence in (*occurrences, Tick("t", "c", 400 * DAY_MS)):
+        decision = advance(rules, state, occurrence)
+        assert isinstance(decision, Applied)
+        state = decision.state
 
 
 def used_or_refused(text: str) -> bool:
