@@ -116,7 +116,7 @@ async def test_a_lost_stage_is_refused_with_what_to_add_and_then_taken(api: Serv
 async def test_what_is_wrong_in_a_text_has_line_and_column_and_nothing_is_stored(api: Served) -> None:
     refused = await post(api, 422, text=BY_COUNT.replace("facts.orders", "facts.ordres").replace("to: member", "to: x"))
     assert [(each["pointer"], each["line"], each["column"]) for each in refused["errors"]] == [
-        ("/text", 5, 5),
+        ("/text", 5, 35),
         ("/text", 6, 47),
     ]
     assert "unknown fact `facts.ordres`" in refused["errors"][1]["detail"]
