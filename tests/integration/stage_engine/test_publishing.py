@@ -16,11 +16,12 @@ from services.stage_engine.rebuilding import Rebuild
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import tables
 from shared.auth.tenants import Tenants
+from shared.contracts.stage_changed import PublishedCause
 from shared.contracts.times import now_ms
 from shared.service import Resources
 from tests.integration.stage_engine.engines import engine_running
-from tests.integration.stage_engine.events import append, purchase, visit
-from tests.integration.stage_engine.observing import path, rows, until, until_handled
+from tests.integration.stage_engine.events import append, customers_in, purchase, visit
+from tests.integration.stage_engine.observing import path, published_changes, rows, until, until_handled
 from tests.integration.stage_engine.stack import Stack
 
 PLAIN = """
@@ -34,6 +35,7 @@ BY_COUNT = PLAIN.replace("stages:", "facts: {bought: {count: purchase}}\nstages:
     '  - {id: many, from: member, to: gold, when: "facts.bought >= 3"}\n'
 )
 RENAMED = BY_COUNT.replace("member", "friend").replace("lifecycle: club", "lifecycle: club\nmigrate: {member: friend}")
+SEEN = PLAIN + '  - {id: seen, from: guest, to: member, when: "facts.engagements >= 1"}\n'
 QUIET = PLAIN + "  - {id: quiet, from: member, to: guest, after: 1s, demotion: true}\n"
 
 
@@ -172,6 +174,33 @@ async def test_publishing_under_load_loses_no_event_and_everyone_ends_by_the_new
         for name in names:
             changes = await _changes(resources, name)
             assert [each["sequence"] for each in changes] == list(range(1, len(changes) + 1))
+
+
+async def test_a_publication_that_moves_everybody_lets_events_that_came_after_it_go_between(
+    sql_stack: Stack, file: Path
+) -> None:
+    """The partition's outbox is written in the order of its transactions, so its topic tells what was done when."""
+    names, fresh = customers_in(0, 1_000), customers_in(0, 5, "fresh")
+    async with sql_stack.process(lifecycles=(str(file),)) as resources:
+        async with engine_running(resources):
+            await append(resources.log, [visit(name) for name in names])
+            await until_handled(resources.database, resources.log)
+        # The next engine finds the publication and what came after it together in the log.
+        await _publish(resources, file, SEEN)
+        await append(resources.log, [visit(name) for name in fresh])
+        async with engine_running(resources):
+            await _until_swept(resources)
+            await until_handled(resources.database, resources.log)
+        told = [change for _, change in await published_changes(resources.log)]
+        moved = [place for place, change in enumerate(told) if isinstance(change.cause, PublishedCause)]
+        came = [place for place, change in enumerate(told) if change.customer_id in fresh]
+        assert len(moved) == len(names)
+        met_before = sum(place < min(came) for place in moved)
+        assert met_before > 0, (
+            "nobody was swept while events were waiting: with events all the time nobody ever would be"
+        )
+        assert met_before <= len(names) // 2, "events waited until most customers had met what was published"
+        assert max(came) < max(moved), "and all of them were applied while customers were left"
 
 
 async def test_a_control_record_told_twice_counts_once(sql_stack: Stack, file: Path) -> None:
