@@ -211,7 +211,5 @@ def _unknown(where: str, given: Mapping[str, str | None]) -> list[str]:
 def _explain(problem: dict[str, Any]) -> str:
     name = str(problem["loc"][0])
     field = Settings.model_fields[name]
-    return (
-        f"{PREFIX}{name.upper()} is {_PASSWORD.sub('//…@', repr(problem['input']))}: {problem['msg'].removeprefix('Value error, ')}. "
-        f"It means: {field.description}. Default: {field.default!r}."
-    )
+    given, wrong = _PASSWORD.sub("//…@", repr(problem["input"])), problem["msg"].removeprefix("Value error, ")
+    return f"{PREFIX}{name.upper()} is {given}: {wrong}. It means: {field.description}. Default: {field.default!r}."

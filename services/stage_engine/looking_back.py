@@ -59,15 +59,22 @@ def suspects(states: Mapping[CustomerKey, CustomerState], entries: Sequence[Entr
     if not any(entry.event.backfill for entry in entries) and not any(state.behind for state in states.values()):
         return found
     reached: dict[CustomerKey, int] = {}
+    imported: dict[CustomerKey, int] = {}
     waiting = {key: state.imported_until_ms for key, state in states.items() if state.behind}
     for event in (entry.event for entry in entries):
         key = CustomerKey(event.tenant, event.customer_id)
         if key in waiting and event.logged_ms >= waiting[key] + settle_ms:
             found.due.add(key)
         before = reached[key] if key in reached else states[key].decided_until_ms if key in states else 0
-        if event.backfill and event.arrival_ms < max(before, _ripe_by(states.get(key), event.logged_ms)):
-            found.aside.add(key)
-            waiting[key] = event.logged_ms
+        if event.backfill:
+            until = imported.get(key, states[key].imported_until_ms if key in states else 0)
+            # What came before in this batch may have armed timers, and these wait no longer for an import that is over.
+            armed = key in reached and event.logged_ms >= until + settle_ms
+            ripe = event.logged_ms if armed else _ripe_by(states.get(key), event.logged_ms)
+            if event.arrival_ms < max(before, ripe):
+                found.aside.add(key)
+                waiting[key] = event.logged_ms
+            imported[key] = max(until, event.logged_ms)
         reached[key] = max(before, event.arrival_ms)
     return found
 

@@ -109,5 +109,7 @@ async def _rebase(
         events = list(grouped)
         base = begun.get(customer, NEW_CUSTOMER)
         recomputed = known[customer].recomputed if customer in known else None
-        folded[customer] = events[-1].arrival_ms, replaying.fold(customer, base, events, recomputed)
+        state = replaying.fold(customer, base, events, recomputed)
+        if state.revision:  # nobody is kept for the moves of a stranger
+            folded[customer] = events[-1].arrival_ms, state
     await bases.save(transaction, folded)

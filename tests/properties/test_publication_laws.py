@@ -26,7 +26,7 @@ from services.stage_engine.domain.publishing import publish_change, snapshot
 from services.stage_engine.publications.catching_up import facts_differ, replay
 from services.stage_engine.publications.control import is_control
 from services.stage_engine.store import tables
-from shared.contracts.cloudevent import BACKFILL, decode
+from shared.contracts.cloudevent import decode
 from shared.contracts.times import MINUTE_MS
 from shared.log.port import Record
 from tests.properties.declared import CURRENCY
@@ -76,15 +76,8 @@ def at_random(partition: Partition, log: Sequence[Record], random: Random, *, tr
 
 
 def together(rest: Sequence[Record]) -> int:
-    """How many records may share a batch: none across a publication, and no imported one behind others of its customer
-    (what the batch itself arms for them is not foreseen when it is found out whose life has to be read)."""
-    seen: set[bytes | None] = set()
-    for place, record in enumerate(rest):
-        imported = decode(record.value or b"").mode == BACKFILL
-        if is_control(record) or (imported and record.key in seen):
-            return max(place, 1)
-        seen.add(record.key)
-    return len(rest)
+    """How many records may share a batch: none across a publication."""
+    return max(1, next((place for place, record in enumerate(rest) if is_control(record)), len(rest)))
 
 
 def _in_between(partition: Partition, random: Random, between: tuple[int, int]) -> None:
@@ -103,7 +96,8 @@ def all_of(steps: Iterator[None]) -> None:
 
 
 def without_moves_of_strangers(log: Sequence[Record]) -> list[Record]:
-    """Without moves by hand of somebody who was not heard of before: those are refused, and nobody is kept for them."""
+    """Without moves by hand of somebody who was not heard of before. Those are refused, and nobody is kept for them; but an
+    import that comes later may be from before the move, and is trimmed before it."""
     heard: set[bytes | None] = set()
     left = []
     for record in log:
@@ -117,7 +111,7 @@ def without_moves_of_strangers(log: Sequence[Record]) -> list[Record]:
 
 def told(partition: Partition) -> dict[str, Any]:
     """All that has become of everybody."""
-    kept = (tables.stage_changes, tables.timers, tables.evaluation_errors, tables.manual_moves)
+    kept = (tables.stages, tables.stage_changes, tables.timers, tables.evaluation_errors, tables.manual_moves)
     letters = partition.all_of(tables.dead_letters)
     return {"states": partition.states(), "letters": letters} | {each.name: partition.all_of(each) for each in kept}
 

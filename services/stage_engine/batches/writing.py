@@ -10,7 +10,7 @@ from services.stage_engine.batches.deciding import Decided, Refusal
 from services.stage_engine.batches.reading import Unreadable
 from services.stage_engine.domain.lifecycle import Rules, RulesOf
 from services.stage_engine.domain.publishing import publish_change, publish_customer
-from services.stage_engine.domain.state import CustomerState
+from services.stage_engine.domain.state import CustomerState, LifecycleState
 from services.stage_engine.store import customers, dead_letters, history, moves, outbox, progress
 from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.dead_letters import DeadLetter
@@ -86,7 +86,7 @@ def _writes(claim: Claim, outcome: Outcome) -> tuple[Sequence[Write], Written]:
     after = replace(outcome.after, outbox_position=before + len(outgoing))
     writes = (
         customers.states_write(partition, decided.states),
-        customers.stages_write(_stage_rows(decided)),
+        customers.stages_write(_stage_rows(outcome)),
         *customers.timers_writes(partition, ripe),
         customers.stage_changes_write(kept),
         customers.errors_write(decided.errors),
@@ -206,13 +206,22 @@ def _told(letter: DeadLetter) -> Outgoing:
     return Outgoing(Topic.DEAD_LETTERS, (letter.key or b"")[:_LONGEST_SHOWN], encode_produced(produced), None)
 
 
-def _stage_rows(decided: Decided) -> list[Row]:
-    moved = {(each.customer, each.change.lifecycle.name) for each in decided.changes}
+def _stage_rows(outcome: Outcome) -> list[Row]:
+    """Stages that differ from those before, which is what is stored: also of somebody who was decided anew and is, by no
+    stage change, in the same one since another time."""
     rows = []
-    for customer, lifecycle in moved:
-        current = decided.states[customer].lifecycles[lifecycle]
-        rows.append((*customer, lifecycle, current.stage, current.entered_ms, current.entries[current.stage]))
+    for customer, state in outcome.decided.states.items():
+        before = outcome.loaded.get(customer)
+        for lifecycle, current in state.lifecycles.items():
+            place = _place(current)
+            known = before.lifecycles.get(lifecycle) if before else None
+            if known is None or _place(known) != place:
+                rows.append((*customer, lifecycle, *place))
     return rows
+
+
+def _place(current: LifecycleState) -> tuple[str, int, int]:
+    return current.stage, current.entered_ms, current.entries[current.stage]
 
 
 def _changed_timers(outcome: Outcome) -> dict[CustomerKey, int | None]:

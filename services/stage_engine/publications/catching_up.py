@@ -149,6 +149,8 @@ def replay(
         began = [each.number for each in stored if each.offset <= first]
         again.state = replace(state, activation=max(began, default=0))
     for each in sorted(lived, key=lambda each: each.offset):
+        if each.event.type == MANUAL_MOVE and not again.state.revision:
+            continue  # of a stranger: it was refused, and nobody was kept for it
         if again.state.recomputed is None or each.offset >= again.state.recomputed.below:
             again.live(each)
     return again.found
