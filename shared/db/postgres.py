@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from shared.db.port import DatabaseConflict, DatabaseRefused, DatabaseUnavailable, Row, Write
 from shared.db.transaction import CoreTransaction, joined, names, qualified
@@ -31,6 +33,7 @@ _CONNECT_SECONDS = 5
 # that they are free by the time somebody else is given its partitions.
 _IDLE_IN_TRANSACTION_MS = 5_000
 _COMMAND_SECONDS = 60
+_RETURN_SECONDS = 2
 # Whatever else a stopped process was in the midst of, such as between preparing a statement and running it, which counts
 # as neither idle nor busy. Known from PostgreSQL 17 on; no transaction of ours takes a tenth of it.
 _LIMIT_TRANSACTIONS = (
@@ -139,6 +142,12 @@ class PostgresDatabase:
             raise DatabaseUnavailable("the database did not answer within 3 s") from None
 
     async def close(self) -> None:
+        # Whoever is cancelled gives a connection back a little later, behind a shield.
+        pool = self._engine.pool
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_RETURN_SECONDS):
+                while isinstance(pool, QueuePool) and pool.checkedout():
+                    await asyncio.sleep(0.01)
         await self._engine.dispose()
 
 
