@@ -172,7 +172,7 @@ async def test_one_customer_has_stage_since_and_facts(api: Api) -> None:
             "stage": "first_time_customer",
             "since": to_text(HAPPENED),
             "entry": 1,
-            "facts": {"orders_90d": 1},
+            "facts": {"severe_complaints": 0},
         },
     }
     assert (ana["customer_id"], ana["revision"], ana["currency"]) == ("ana", 2, "BRL")
