@@ -5,14 +5,15 @@ Most batches need nothing of it. Only an import that reaches behind what was dec
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.stage_engine.domain.advance import NEW_CUSTOMER
+from services.stage_engine.domain.by_hand import MANUAL_MOVE
 from services.stage_engine.domain.event import Event, Lived, Origin
 from services.stage_engine.domain.recomputing import is_due
 from services.stage_engine.domain.state import CustomerState
-from services.stage_engine.store import bases, history
+from services.stage_engine.store import bases, history, moves
 from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.history import Entry, Past
 from shared.contracts.cloudevent import BACKFILL, decode
@@ -124,14 +125,24 @@ def _trimmed(base: CustomerState, activation: int) -> Closed:
 
 
 async def histories(transaction: Transaction, keys: Collection[CustomerKey]) -> dict[CustomerKey, list[Lived]]:
-    """The kept events of some customers, each customer's in the order of (arrival, log position)."""
+    """The kept lives of some customers, each customer's events in the order of (arrival, log position)."""
+    return await lives(transaction, await history.of_customers(transaction, list(keys)))
+
+
+async def lives(transaction: Transaction, kept: Iterable[Past]) -> dict[CustomerKey, list[Lived]]:
+    """What stored events say of their customers' lives. A move by hand that was refused is no part of one: it left no
+    trace, not even in the clock, and whoever asked for it was told so."""
     found: dict[CustomerKey, list[Lived]] = {}
-    for past in await history.of_customers(transaction, list(keys)):
-        found.setdefault(past.customer, []).append(Lived(past.offset, event_of(past)))
+    for past in kept:
+        found.setdefault(past.customer, []).append(Lived(past.offset, _event_of(past)))
+    asked = {(*key, each.event.id) for key, life in found.items() for each in life if each.event.type == MANUAL_MOVE}
+    refused = await moves.refused(transaction, asked) if asked else ()
+    for key in {CustomerKey(tenant, customer) for tenant, customer, _ in refused}:
+        found[key] = [each for each in found[key] if (*key, each.event.id) not in refused]
     return found
 
 
-def event_of(past: Past) -> Event:
+def _event_of(past: Past) -> Event:
     """A stored event as it was applied."""
     envelope = decode(past.body)
     origin = Origin(past.customer.tenant, past.customer.customer_id, envelope.id, envelope.type)

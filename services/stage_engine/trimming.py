@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import structlog
 from msgspec.structs import replace
@@ -18,7 +17,7 @@ from services.stage_engine.domain.advance import NEW_CUSTOMER
 from services.stage_engine.domain.event import Lived
 from services.stage_engine.domain.recomputing import live_again
 from services.stage_engine.domain.state import CustomerState, Recomputed
-from services.stage_engine.looking_back import event_of
+from services.stage_engine.looking_back import lives
 from services.stage_engine.ownership import Workshop
 from services.stage_engine.partition import PartitionWorker
 from services.stage_engine.publications.catching_up import replay
@@ -83,10 +82,9 @@ class Replaying:
     settle_ms: int
 
     def fold(
-        self, customer: CustomerKey, state: CustomerState, past: Sequence[Past], recomputed: Recomputed | None
+        self, customer: CustomerKey, state: CustomerState, lived: Sequence[Lived], recomputed: Recomputed | None
     ) -> CustomerState:
         """Live stored events again over a state, as the customer's own state came about."""
-        lived = [Lived(each.offset, event_of(each)) for each in past]
         if recomputed is not None and all(each.offset < recomputed.below for each in lived):
             # The beginning of what was decided anew together: it is counted when all of it is here.
             versions = next(each.versions for each in self.activations if each.number == recomputed.activation)
@@ -105,11 +103,9 @@ async def _rebase(
 ) -> None:
     begun = await bases.load(transaction, {each.customer for each in past})
     folded = {}
-    for customer, grouped in groupby(past, key=lambda each: each.customer):
-        events = list(grouped)
-        base = begun.get(customer, NEW_CUSTOMER)
-        recomputed = known[customer].recomputed if customer in known else None
-        state = replaying.fold(customer, base, events, recomputed)
-        if state.revision:  # nobody is kept for the moves of a stranger
-            folded[customer] = events[-1].arrival_ms, state
+    for customer, lived in (await lives(transaction, past)).items():
+        if lived:
+            recomputed = known[customer].recomputed if customer in known else None
+            state = replaying.fold(customer, begun.get(customer, NEW_CUSTOMER), lived, recomputed)
+            folded[customer] = lived[-1].event.arrival_ms, state
     await bases.save(transaction, folded)

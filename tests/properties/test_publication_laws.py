@@ -1,5 +1,5 @@
 """Laws of publishing, on random versions, histories and moves by hand: whoever touches a customer and whenever, they meet
-every version at its place in the log. (Trimming has its tests in tests/integration/stage_engine, with fixed histories.)
+every version at its place in the log; what is left of a trimmed history gives the same as the whole.
 
 JORNADA_TEST_EXAMPLES=10 tries ten times as many.
 """
@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from random import Random
 from typing import Any
 
 import pytest
 import structlog
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from services.stage_engine import trimming
 from services.stage_engine.batches import batch
 from services.stage_engine.domain import advance
 from services.stage_engine.domain.advance import NEW_CUSTOMER
 from services.stage_engine.domain.publishing import publish_change, snapshot
-from services.stage_engine.publications.catching_up import replay
+from services.stage_engine.publications.catching_up import facts_differ, replay
 from services.stage_engine.publications.control import is_control
 from services.stage_engine.store import tables
 from shared.contracts.times import MINUTE_MS
@@ -41,6 +43,7 @@ def _small() -> Iterator[None]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(advance, "MOST_BY_TIME", 5)
+        patch.setattr(trimming, "STEP_ROWS", 3)
         patch.setattr(batch, "_GATHER_BELOW", 0)
         yield
     structlog.configure(**before)
@@ -52,8 +55,8 @@ def one_by_one(partition: Partition, log: Sequence[Record]) -> None:
         partition.take([record])
 
 
-def at_random(partition: Partition, log: Sequence[Record], random: Random) -> Iterator[None]:
-    """In batches of any size, none across a publication, with ticks and sweeps in between; a step at a time."""
+def at_random(partition: Partition, log: Sequence[Record], random: Random, *, trims: bool = False) -> Iterator[None]:
+    """In batches of any size, none across a publication, with ticks, sweeps and trimming in between; a step at a time."""
     rest = list(log)
     while rest:
         size = random.randint(1, together(rest))
@@ -65,6 +68,8 @@ def at_random(partition: Partition, log: Sequence[Record], random: Random) -> It
         latest = max(arrival, rest[0].arrival_ms - 1) if rest else arrival
         for _ in range(random.randint(0, 2)):
             _in_between(partition, random, (arrival, latest))
+            if trims and random.random() < 0.3:
+                partition.trim(random.choice(log).arrival_ms + random.randint(0, 1))
             yield
 
 
@@ -93,6 +98,13 @@ def told(partition: Partition) -> dict[str, Any]:
     kept = (tables.stages, tables.stage_changes, tables.timers, tables.evaluation_errors, tables.manual_moves)
     letters = partition.all_of(tables.dead_letters)
     return {"states": partition.states(), "letters": letters} | {each.name: partition.all_of(each) for each in kept}
+
+
+def counts_from_horizon(partition: Partition) -> bool:
+    """Whether facts of a later version are counted from where somebody's kept history begins: then it is not the whole."""
+    known = partition.activations()
+    anew = [after.number for before, after in pairwise(known) if facts_differ(partition.rulebook, before, after)]
+    return any(base.activation < number for base in partition.bases().values() for number in anew)
 
 
 @settings(max_examples=60 * EXAMPLES)
@@ -125,6 +137,32 @@ def test_history_and_activations_are_all_that_a_replay_needs(life: Life, random:
             again = [publish_change(change, *customer, CURRENCY) for step in steps for change in step.changes]
             assert [(each.change_id, each.kept) for each in again] == partition.changes(customer)
         assert partition.differences() == []
+
+
+@settings(max_examples=60 * EXAMPLES)
+@given(st.booleans().flatmap(lambda same: published_lives(same_facts=same or None)), st.randoms(use_true_random=False))
+def test_what_is_left_of_a_trimmed_history_gives_the_same_as_the_whole(life: Life, random: Random) -> None:
+    chosen, log = life
+    rulebook = chosen.rulebook()
+    with in_memory() as database:
+        partition = Partition(database, rulebook)
+        one_by_one(partition, log)
+        whole = told(partition)
+    with in_memory() as database:
+        partition = Partition(database, rulebook)
+        early = random.random() < 0.5
+        for _ in at_random(partition, log, random, trims=early):
+            assume(not counts_from_horizon(partition))
+        # Who is decided anew lives again, by the rules of that day, what is kept by then and nothing before.
+        assume(not early or all(state.recomputed is None for state in partition.states().values()))
+        for _ in range(3):
+            partition.trim(random.choice(log).arrival_ms + random.randint(0, 1))
+            assume(not counts_from_horizon(partition))
+            assert partition.differences() == []
+        left = told(partition)
+        # What reaches behind a horizon is refused, and the rest is another life then.
+        assume(not left["letters"])
+        assert left == whole
 
 
 @settings(max_examples=60 * EXAMPLES)

@@ -139,6 +139,8 @@ class _Deciding:
     states: States
     rules_of: RulesOf
     decided: Decided
+    not_lived: set[int] = field(default_factory=set)
+    """Offsets of what was refused: no part of anybody's life."""
 
     def take(self, entry: Entry, traceparent: str | None) -> None:
         """One event: applied, set aside until its customer is decided anew, or refused."""
@@ -152,12 +154,15 @@ class _Deciding:
         decision = _advance(rules, state, event)
         if isinstance(decision, Applied):
             decided.keep(customer, decision, traceparent)
+            if decision.moved is not None and decision.moved.refusal is not None:
+                self.not_lived.add(entry.offset)
             if event.type in SNAPSHOT_EVENTS:
                 decided.updated[customer] = traceparent
         elif isinstance(decision, BehindClock) and self._is_open(customer, event):
             decided.states[customer] = set_aside(state, event)
         else:
             decided.refusals.append(self._refusal(entry, decision))
+            self.not_lived.add(entry.offset)
 
     def tick(self, customer: CustomerKey, until_ms: int) -> None:
         """Time went by until `until_ms`."""
@@ -176,8 +181,7 @@ class _Deciding:
         if not is_due(state, logged_ms, self.states.settle_ms) or customer not in self.states.lives.lived:
             return state  # whose life was not read stays behind until it is: the timer for it stays armed
         base, lived = self.states.lives.life(customer)
-        refused = {each.entry.offset for each in self.decided.refusals}
-        applied = [each for each in lived if each.offset not in refused]
+        applied = [each for each in lived if each.offset not in self.not_lived]
         anew = decide_anew(self.rules_of(customer.tenant), state, base, applied, offset)
         self.decided.keep(customer, anew, None)
         self.decided.updated[customer] = None

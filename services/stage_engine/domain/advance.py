@@ -61,7 +61,7 @@ def advance(rules: Rules, state: CustomerState, occurrence: Event | Tick | Activ
         return BehindClock(state.decided_until_ms)
     advanced.wake_ripe(occurrence.arrival_ms)
     if occurrence.type == MANUAL_MOVE:
-        return advanced.move_by_hand(occurrence)
+        return advanced.move_by_hand(occurrence, state)
     ledger = Ledger(dict(advanced.state.facts), dict(advanced.state.notes), rules.currency)
     try:
         apply_event(ledger, occurrence)
@@ -213,8 +213,12 @@ class _Advance:
             walk.errors.append(EvaluationError(lifecycle.name, name, each.expression, each.detail, {}, at))
         return Move(walk, current, tallies, late=event.time_ms < clock)
 
-    def move_by_hand(self, event: Event) -> Decision:
-        """Put the customer where a person says, and walk on from there. Nothing that the customer did: no fact changes."""
+    def move_by_hand(self, event: Event, before: CustomerState) -> Decision:
+        """Put the customer where a person says, and walk on from there. Nothing that the customer did: no fact changes.
+
+        A refused move leaves the state `before`, in which not even the time until it has gone by: living history again
+        passes over it, so nothing may hang on it.
+        """
         try:
             wanted = read_move(event)
         except ValueError as error:
@@ -222,10 +226,10 @@ class _Advance:
         lifecycle = next((each for each in self.rules.lifecycles if each.name == wanted.lifecycle), None)
         current = self.state.lifecycles.get(wanted.lifecycle)
         why_not = refusal(wanted, lifecycle, current)
-        moved = Moved(event.id, wanted, event.logged_ms, refusal=why_not)
-        if why_not is None and lifecycle is not None and current is not None:
-            moved = replace(moved, sequence=self.state.sequence + 1)
-            self._put(lifecycle, current, wanted, event)
+        if why_not is not None or lifecycle is None or current is None:
+            return Applied(before, moved=Moved(event.id, wanted, event.logged_ms, refusal=why_not))
+        moved = Moved(event.id, wanted, event.logged_ms, sequence=self.state.sequence + 1)
+        self._put(lifecycle, current, wanted, event)
         return replace(self.result(), moved=moved)
 
     def _put(self, lifecycle: Lifecycle, current: LifecycleState, wanted: ManualMove, event: Event) -> None:

@@ -144,13 +144,10 @@ def replay(
     if recomputed is not None and state.recomputed != recomputed:
         again.jump(recomputed)
     elif state is NEW_CUSTOMER and lived:
-        # A move of somebody who was never heard of is refused, and begins nothing.
-        first = min((each.offset for each in lived if each.event.type != MANUAL_MOVE), default=0)
+        first = min(each.offset for each in lived)
         began = [each.number for each in stored if each.offset <= first]
         again.state = replace(state, activation=max(began, default=0))
     for each in sorted(lived, key=lambda each: each.offset):
-        if each.event.type == MANUAL_MOVE and not again.state.revision:
-            continue  # of a stranger: it was refused, and nobody was kept for it
         if again.state.recomputed is None or each.offset >= again.state.recomputed.below:
             again.live(each)
     return again.found

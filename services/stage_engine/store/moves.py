@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import select
 
@@ -11,10 +11,9 @@ from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.tables import manual_moves
 from shared.db.port import Action, Transaction, Write
 
+_KEY = ("tenant", "customer_id", "move_id")
 _COLUMNS = (
-    "tenant",
-    "customer_id",
-    "move_id",
+    *_KEY,
     "lifecycle",
     "to_stage",
     "expected_stage",
@@ -27,7 +26,7 @@ _COLUMNS = (
 
 
 def add(moved: Sequence[tuple[CustomerKey, Moved]]) -> Write:
-    """What became of moves, kept once each."""
+    """What became of moves: of each id the last one handled, which is also the one that history holds."""
     rows = [
         (
             *key,
@@ -43,7 +42,13 @@ def add(moved: Sequence[tuple[CustomerKey, Moved]]) -> Write:
         )
         for key, each in moved
     ]
-    return Write(Action.INSERT_NEW, manual_moves, _COLUMNS, rows)
+    return Write(Action.UPSERT, manual_moves, _COLUMNS, rows)
+
+
+async def refused(transaction: Transaction, keys: Collection[tuple[str, str, str]]) -> frozenset[tuple[str, str, str]]:
+    """Those of some moves, by (tenant, customer, id), that were refused."""
+    found = await transaction.select_many(manual_moves, _KEY, list(keys), (*_KEY, "refusal"))
+    return frozenset((tenant, customer, move) for tenant, customer, move, refusal in found if refusal is not None)
 
 
 async def find(transaction: Transaction, key: CustomerKey, move_id: str) -> Moved | None:

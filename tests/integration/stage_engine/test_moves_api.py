@@ -455,3 +455,20 @@ async def test_a_move_after_a_publication_goes_by_the_new_rules(api: Served) -> 
     assert told["status"] == "applied"
     assert (await changes(api.resources.database, "ana"))[-1].data.lifecycle_version == 2
     assert await differences(api.resources) == []
+
+
+async def test_a_refused_move_is_not_made_after_all_when_an_import_has_the_customer_decided_anew(api: Served) -> None:
+    database, log = api.resources.database, api.resources.log
+    wanted = {"lifecycle": "club", "to": "safe", "by": "x", "reason": "x", "expected_stage": "gold"}
+    await append(log, [message("ana", "m", MANUAL_MOVE, wanted)])
+    refused = await outcome(api, "m")
+    assert refused["refusal"] == "the customer was expected in gold and is in guest"
+    await append(log, [purchase("ana", "o1", Given(time_ms=now_ms() - DAY_MS, mode=BACKFILL))])
+
+    async def decided_anew() -> bool:
+        return (await path(database, "ana", "club"))[-1] != "guest"
+
+    await until(decided_anew, "the purchase counts, by which the customer was in gold before the move")
+    assert (await path(database, "ana", "club"))[-1] == "gold"
+    assert await outcome(api, "m") == refused
+    assert await differences(api.resources) == []

@@ -310,10 +310,14 @@ def test_nobody_enters_a_further_lifecycle_by_a_move() -> None:
     assert played.state == before
 
 
-def test_a_move_that_comes_too_late_for_its_expectation_is_refused_after_what_was_ripe() -> None:
-    played = play(rules(WAITS), live(0, "signup"), by_hand(65, "c", expected_stage="a"))
-    assert played.table == table("0 l - a - 1 1 1 s e1\n60 l a b waits 1 2 2 s due:60")
+def test_a_move_that_comes_too_late_for_its_expectation_is_refused_by_what_is_ripe_and_leaves_that_to_its_timer() -> (
+    None
+):
+    before = play(rules(WAITS), live(0, "signup")).state
+    played = play(rules(WAITS), by_hand(65, "c", expected_stage="a"), state=before)
     assert "expected in a and is in b" in str(_moved(played).refusal)
+    assert played.state == before
+    assert play(rules(WAITS), tick(65), state=played.state).table == table("60 l a b waits 1 2 2 s due:60")
 
 
 def test_of_two_moves_that_expect_the_same_stage_the_second_is_refused() -> None:
