@@ -32,8 +32,8 @@ from shared.errors import Permanent
 
 MAX_FILE_BYTES = 256 * 1024
 MAX_DEPTH = 50
-MAX_NODES = 25_000
-"""Keys, values, lists and mappings: a thousand transitions with every key that there is."""
+MAX_NODES = 15_000
+"""Keys, values, lists and mappings: a thousand transitions with a condition each. Reading one takes some 20 µs."""
 MAX_PROBLEMS = 20
 """Told at once; who has more mends these first."""
 _ADVICE = {

@@ -177,22 +177,22 @@ HOSTILE: dict[str, str | bytes] = {
     "not UTF-8 text": b"lifecycle: \xff",
     "no YAML": "lifecycle: a\x00b",
     "the file must be a mapping": "",
-    "more than 25000 keys and values": "\n".join(f"k{number}: [1, 2]" for number in range(15_000)),
+    "more than 15000 keys and values": "\n".join(f"k{number}: [1, 2]" for number in range(15_000)),
 }
 
 
-async def test_hostile_texts_are_refused_at_once(api: Served) -> None:
+async def test_hostile_texts_are_refused_in_under_a_second(api: Served) -> None:
     for told, text in HOSTILE.items():
         began = process_time()
         found = await lint(api, text)
-        assert process_time() - began < 3.0, told  # of the whole engine, on whatever machine
+        assert process_time() - began < 1.0, told
         assert told in found["errors"][0]["message"]
 
 
 async def test_ten_megabytes_are_too_large_at_once(api: Served) -> None:
     began = process_time()
     refused = await lint(api, "x" * 10_000_000, status=413)
-    assert process_time() - began < 3.0
+    assert process_time() - began < 1.0
     assert "1,048,576 bytes" in refused["detail"]
 
 
