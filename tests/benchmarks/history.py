@@ -162,8 +162,8 @@ def _other_threshold() -> Definition:
 
 def _other_fact() -> Definition:
     """ecommerce with a fact that nobody has counted yet."""
-    fact = "facts:\n  orders_90d: {count: purchase, within: 90d}\n\nstages:\n"
-    return _changed("facts.orders >= 4 &&", "facts.orders_90d >= 2 &&", ("\nstages:\n", f"\n{fact}"))
+    fact = "\nfacts:\n  orders_90d: {count: purchase, within: 90d}\n"
+    return _changed("facts.orders >= 4 &&", "facts.orders_90d >= 2 &&", ("\nfacts:\n", fact))
 
 
 def _changed(before: str, after: str, *more: tuple[str, str]) -> Definition:
