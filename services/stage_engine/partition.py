@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from services.stage_engine.batches.batch import Batches
+from services.stage_engine.batches.turns import Place
 from services.stage_engine.batches.writing import Written
 from services.stage_engine.publications.control import is_control
 from services.stage_engine.relay import Relay
@@ -54,13 +55,19 @@ class PartitionWorker:
     _busy: bool = False
     _paused: bool = False
     _first_ripe_ms: int = _NEVER
+    _place: Place = field(init=False)
+    """In line for what can wait until records are applied."""
     _behind: bool = True
     """Whether there may be customers who have not met what was published."""
+
+    def __post_init__(self) -> None:
+        self._place = self.batches.turns.for_what_can_wait()
 
     def offer(self, records: Sequence[Record]) -> None:
         """Take records over, in log order. A full queue pauses the fetching of this partition."""
         self._queue.extend(records)
         self._wake.set()
+        self._place.step_aside()
         if len(self._queue) >= self.limits.records and not self._paused:
             self._paused = True
             self.consumer.pause(self.where)
@@ -69,21 +76,28 @@ class PartitionWorker:
         """Finish the batch under way, then return; what is queued will be read again by the next owner."""
         self._stopping = True
         self._wake.set()
+        self._place.give_up()
 
     async def run(self) -> None:
         """Work until stopped. Raises OwnershipLost."""
         self._first_ripe_ms = await self._patiently(self._read_first_ripe)
-        while not self._stopping:
-            if self._queue:
-                await self._apply_batch()
-                if self._first_ripe_ms <= self.arrival_ms:
-                    await self._fire(self.arrival_ms)
-            if self._behind:
-                await self._sweep()
-            elif self._queue:
-                continue
-            elif not await self._fire_if_caught_up():
-                await self._rest()
+        try:
+            while not self._stopping:
+                if self._queue:
+                    await self._apply_batch()
+                if not await self._do_what_can_wait():
+                    await self._rest()
+        finally:
+            self._place.give_up()
+
+    async def _do_what_can_wait(self) -> bool:
+        """Let timers go off and customers meet what was published. False when there was nothing to do."""
+        if self._first_ripe_ms <= self.arrival_ms:
+            await self._fire(self.arrival_ms)
+        if self._behind:
+            await self._sweep()
+            return True
+        return bool(self._queue) or await self._fire_if_caught_up()
 
     async def _apply_batch(self) -> None:
         self._busy = True
@@ -112,15 +126,36 @@ class PartitionWorker:
 
     async def _sweep(self) -> None:
         """Some of the customers who have not met what was published: few at a time, for events go on meanwhile."""
-        written = await self._patiently(lambda: self.batches.sweep(self.claim, _SWEPT_AT_ONCE))
+        if not await self._is_my_turn():
+            return
+        try:
+            written = await self._patiently(lambda: self.batches.sweep(self.claim, _SWEPT_AT_ONCE))
+        finally:
+            self._place.done()
         self._behind = written is not None
         if written is not None:
             self._told(written)
             self._first_ripe_ms = await self._patiently(self._read_first_ripe)
 
     async def _fire(self, until_ms: int) -> None:
-        self._told(await self._patiently(lambda: self.batches.fire(self.claim, until_ms, self.limits.timers)))
+        if not await self._is_my_turn():
+            return
+        try:
+            written = await self._patiently(lambda: self.batches.fire(self.claim, until_ms, self.limits.timers))
+        finally:
+            self._place.done()
+        self._told(written)
         self._first_ripe_ms = await self._patiently(self._read_first_ripe)
+
+    async def _is_my_turn(self) -> bool:
+        """Whether the turn for what can wait has come. Not when records are there first, unless it was passed over for
+        records before; the place in line is kept."""
+        if self._stopping:
+            return False
+        if self._queue and not self._place.is_overdue:
+            self._place.keep()
+            return False
+        return await self._place.reached()
 
     async def _fire_if_caught_up(self) -> bool:
         """Whether timers went off, or records came in while asking."""

@@ -18,7 +18,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from services.stage_engine import trimming
-from services.stage_engine.batches import batch
+from services.stage_engine.batches import sharing
 from services.stage_engine.domain import advance
 from services.stage_engine.domain.advance import NEW_CUSTOMER
 from services.stage_engine.domain.publishing import publish_change, snapshot
@@ -44,7 +44,7 @@ def _small() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(advance, "MOST_BY_TIME", 5)
         patch.setattr(trimming, "STEP_ROWS", 3)
-        patch.setattr(batch, "_GATHER_BELOW", 0)
+        patch.setattr(sharing, "_GATHER_BELOW", 0)
         yield
     structlog.configure(**before)
 

@@ -6,18 +6,17 @@ often records are delivered, processes die or ownership moves.
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
-import structlog
-
 from services.stage_engine.batches.deciding import Decided, States, decide_events, decide_ticks
 from services.stage_engine.batches.phases import Phases
 from services.stage_engine.batches.reading import Unreadable, read, traceparent_of
+from services.stage_engine.batches.sharing import Inseparable, Sharing
+from services.stage_engine.batches.turns import Turns
 from services.stage_engine.batches.writing import UNHEARD, Outcome, Written, conflicts_among, letters_for, write
 from services.stage_engine.domain.state import CustomerState
 from services.stage_engine.looking_back import look_back, suspects, waiting
@@ -27,35 +26,15 @@ from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import activations, customers, history, progress
 from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.history import Entry
-from services.stage_engine.store.progress import Claim, OwnershipLost, Progress
+from services.stage_engine.store.progress import Claim, Progress
 from shared.contracts.cloudevent import TENANT_PATTERN
 from shared.contracts.dead_letters import DeadLetterReason
-from shared.db.port import Database, DatabaseRefused, DatabaseUnavailable, Transaction
-from shared.errors import Permanent, Transient
+from shared.db.port import Database, Transaction
 from shared.log.port import Record
 from shared.telemetry.metrics import Phase
 
 _OPEN_TRANSACTIONS = 2
-_MOST_RECORDS = 1_500
-_GATHER_BELOW = 50
-_GATHER_SECONDS = 0.01
-_log = structlog.get_logger(__name__)
 _TENANT = re.compile(TENANT_PATTERN, re.ASCII)
-
-
-class Inseparable(Permanent):
-    """A batch holds an event that can't be applied, and its id once more. The second is no duplicate then, but that shows
-    only after the first is out of history."""
-
-
-@dataclass(eq=False, slots=True)
-class Job:
-    """Records of one partition to be applied under a claim, and where the answer goes."""
-
-    claim: Claim
-    records: Sequence[Record]
-    answer: asyncio.Future[Written]
-    taken: bool = False
 
 
 @dataclass(slots=True)
@@ -72,7 +51,7 @@ class Part:
     states: States = field(default_factory=lambda: States({}))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Batches:
     """Handles batches of any partition. Those of several partitions that come at the same time share a transaction:
     what a transaction costs is mostly its round trips, whatever it holds."""
@@ -81,9 +60,12 @@ class Batches:
     rulebook: RuleBook
     partitions: int
     settle_ms: int
-    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_OPEN_TRANSACTIONS))
+    turns: Turns = field(default_factory=lambda: Turns(_OPEN_TRANSACTIONS))
     """One transaction is decided while the other is written; more would only hold their locks for longer."""
-    _jobs: deque[Job] = field(default_factory=deque)
+    _sharing: Sharing = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._sharing = Sharing(self._apply, self.turns)
 
     async def apply(self, claim: Claim, records: Sequence[Record]) -> Written:
         """Apply records of one partition in log order, together with what others bring meanwhile.
@@ -91,73 +73,18 @@ class Batches:
         Raises OwnershipLost; DatabaseUnavailable and DatabaseConflict, after which the same call is made again: if the
         commit had gone through after all, the progress row says so and nothing happens twice.
         """
-        job = Job(claim, records, asyncio.get_running_loop().create_future())
-        self._jobs.append(job)
-        async with self.turns:
-            if not job.taken and sum(len(each.records) for each in self._jobs) < _GATHER_BELOW:
-                await asyncio.sleep(_GATHER_SECONDS)
-            while not job.taken:
-                await self._answer(self._take())
-        return await job.answer
-
-    def _take(self) -> list[Job]:
-        taken: list[Job] = []
-        count = 0
-        while self._jobs and (not taken or count + len(self._jobs[0].records) <= _MOST_RECORDS):
-            job = self._jobs.popleft()
-            job.taken = True
-            taken.append(job)
-            count += len(job.records)
-        return taken
-
-    async def _answer(self, jobs: Sequence[Job]) -> None:
-        """Apply jobs together and give each its answer; when one of them holds what can't be stored, one by one."""
-        try:
-            written = await self._apply({job.claim: job.records for job in jobs})
-            for job in jobs:
-                _resolve(job, written.get(job.claim) or progress.lost(job.claim))
-        except (DatabaseRefused, Inseparable):
-            for job in jobs:
-                try:
-                    _resolve(job, await self._isolate(job.claim, job.records))
-                except (Transient, OwnershipLost) as error:
-                    _resolve(job, error)
-        except Transient as error:
-            for job in jobs:
-                _resolve(job, error)
-        finally:
-            for job in jobs:
-                _resolve(job, DatabaseUnavailable("the work was cut off; whether it was committed is unknown"))
-
-    async def _isolate(self, claim: Claim, records: Sequence[Record]) -> Written:
-        """Halve until the record that can't be stored, ever, is alone and set aside, so that all others are applied; or
-        until what one batch can't hold together is apart."""
-        try:
-            return await self._apply_one(claim, records, refusal=None)
-        except (DatabaseRefused, Inseparable) as error:
-            if len(records) == 1:
-                where = {"partition": claim.partition, "offset": records[0].offset}
-                _log.error("record can't be stored", **where, why=str(error))
-                return await self._apply_one(claim, records, refusal=str(error))
-        middle = len(records) // 2
-        first = await self._isolate(claim, records[:middle])
-        return first.then(await self._isolate(claim, records[middle:]))
-
-    async def _apply_one(self, claim: Claim, records: Sequence[Record], refusal: str | None) -> Written:
-        written = await self._apply({claim: records}, refusal)
-        if claim not in written:
-            raise progress.lost(claim)
-        return written[claim]
+        return await self._sharing.apply(claim, records)
 
     async def fire(self, claim: Claim, until_ms: int, limit: int) -> Written:
-        """Let wake-ups go off that are ripe at the watermark `until_ms`, at most `limit` customers."""
+        """Let wake-ups go off that are ripe at the watermark `until_ms`, at most `limit` customers. It can wait: whoever
+        calls has a turn for it."""
         async with self.database.reading() as transaction:
             due = await customers.ripe_customers(transaction, claim.partition, until_ms, limit)
         if not due:
             return UNHEARD
         await self.rulebook.meet(key.tenant for key in due)
         phases = Phases(len(due))
-        async with self.turns, self.database.transaction() as transaction:
+        async with self.database.transaction() as transaction:
             at = await renewed(transaction, self.rulebook, claim, await progress.lock(transaction, claim))
             phases.end(Phase.HISTORY)
             loaded = await customers.load(transaction, due)
@@ -175,7 +102,7 @@ class Batches:
         return written[claim]
 
     async def _apply(
-        self, batches: Mapping[Claim, Sequence[Record]], refusal: str | None = None
+        self, batches: Mapping[Claim, Sequence[Record]], refusal: str | None
     ) -> dict[Claim, Written]:
         """One transaction; partitions that are no longer ours are left out of it and of the answer."""
         await self.rulebook.meet(_tenants(record for records in batches.values() for record in records))
@@ -210,7 +137,7 @@ class Batches:
     async def activate(self, claim: Claim, record: Record) -> Written:
         """From a control record on, let the partition go by another version. Its customers meet it when they are touched
         next, or by `sweep`. Raises as `apply` does."""
-        async with self.turns, self.database.transaction() as transaction:
+        async with self.turns.taken(), self.database.transaction() as transaction:
             at = await progress.lock(transaction, claim)
             if record.offset < at.next_offset:
                 return UNHEARD
@@ -220,8 +147,8 @@ class Batches:
         return Written()
 
     async def sweep(self, claim: Claim, limit: int) -> Written | None:
-        """Let some customers meet what was published; None when all have."""
-        async with self.turns, self.database.transaction() as transaction:
+        """Let some customers meet what was published; None when all have. It can wait: whoever calls has a turn for it."""
+        async with self.database.transaction() as transaction:
             at = await renewed(transaction, self.rulebook, claim, await progress.lock(transaction, claim))
             behind = [
                 CustomerKey(*key)
@@ -289,7 +216,8 @@ class Batches:
 
 
 def _check_that_none_comes_again(refused: Sequence[Entry], parts: Iterable[Part]) -> None:
-    """Raises Inseparable when the same records hold another event under the id of a refused one."""
+    """Raises Inseparable when the same records hold another event under the id of a refused one. The second is no
+    duplicate then, but that shows only after the first is out of history."""
     if not refused:
         return
     times = Counter(_identity(entry) for part in parts for entry in part.entries)
@@ -300,16 +228,6 @@ def _check_that_none_comes_again(refused: Sequence[Entry], parts: Iterable[Part]
 
 def _identity(entry: Entry) -> tuple[str, str, str]:
     return entry.event.tenant, entry.event.customer_id, entry.event.id
-
-
-def _resolve(job: Job, answer: Written | Exception) -> None:
-    """Give a job its answer, once."""
-    if job.answer.done():
-        return
-    if isinstance(answer, Written):
-        job.answer.set_result(answer)
-    else:
-        job.answer.set_exception(answer)
 
 
 def _heard(part: Part, records: Sequence[Record], written: Written) -> Written:
