@@ -9,10 +9,9 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, make_url
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from shared.db.port import DatabaseRefused, DatabaseUnavailable
+from shared.db.connect import kinds_of_error
 
 _LOCK_TIMEOUT = "5s"
 
@@ -33,16 +32,14 @@ def head() -> str:
 
 
 async def migrate(url: str, revision: str = "head") -> None:
-    """Upgrade, or downgrade when `revision` is older. Raises DatabaseUnavailable, DatabaseRefused."""
+    """Upgrade, or downgrade when `revision` is older. Raises DatabaseConflict, DatabaseUnavailable, DatabaseRefused."""
     path = make_url(url).database
     if url.startswith("sqlite") and path:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     engine = create_async_engine(url)
     try:
-        async with engine.begin() as connection:
+        async with kinds_of_error(url), engine.begin() as connection:
             await connection.run_sync(_run, revision)
-    except (DBAPIError, OSError) as error:
-        raise _kind(error, "the database could not be migrated") from error
     finally:
         await engine.dispose()
 
@@ -52,19 +49,10 @@ async def current(url: str) -> str | None:
     DatabaseRefused."""
     engine = create_async_engine(url)
     try:
-        async with engine.connect() as connection:
+        async with kinds_of_error(url), engine.connect() as connection:
             return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
-    except (DBAPIError, OSError) as error:
-        raise _kind(error, "the database can't be reached") from error
     finally:
         await engine.dispose()
-
-
-def _kind(error: Exception, what: str) -> DatabaseUnavailable | DatabaseRefused:
-    """What waiting may mend, and what it never will."""
-    if "file is not a database" in str(error):
-        return DatabaseRefused("the file that JORNADA_DATABASE_URL names is no SQLite database; name another")
-    return DatabaseUnavailable(f"{what}: {error}")
 
 
 def _run(connection: Connection, revision: str) -> None:

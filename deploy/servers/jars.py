@@ -122,12 +122,12 @@ def _fetch(jars: list[Jar], folder: Path) -> None:
 
 
 def _fetch_one(jar: Jar, unchecked: Path, folder: Path) -> None:
-    try:
-        from jgo.maven import MavenContext
+    from jgo.maven import MavenContext
 
+    try:
         context = MavenContext(repo_cache=unchecked, timeout=_READ_TIMEOUT_SECONDS)
         path = Path(context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve())
-    except Exception as error:  # the resolver raises whatever its HTTP library does
+    except (OSError, RuntimeError, ValueError) as error:  # its HTTP library's errors are OSErrors
         raise ServerError(_advice(jar, type(error).__name__)) from error
     if hashlib.sha256(path.read_bytes()).hexdigest() != jar.sha256:
         raise ServerError(_advice(jar, "what came has another checksum than kafka-jars.txt says"))

@@ -16,6 +16,7 @@ import shutil
 import signal
 import stat
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -53,17 +54,26 @@ class PostgresServer(Server):
     orphan_signal = signal.SIGQUIT
     """Immediate shutdown: no checkpoint, but shared memory is given back."""
 
-    def __init__(self, data_dir: Path | None = None, *, port: int | None = None, durable: bool = True) -> None:
+    def __init__(
+        self,
+        data_dir: Path | None = None,
+        *,
+        port: int | None = None,
+        durable: bool = True,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         """Prepares a server; `start` runs it.
 
         Args:
             data_dir: see `Server`.
             port: TCP port on loopback; None for a free one.
             durable: False turns fsync and synchronous commit off, for benchmarks and for tests that never kill it.
+            settings: of the server, by their names in postgresql.conf, beside or instead of ours.
         """
         super().__init__(data_dir)
         self.port = free_port() if port is None else port
         self._durable = durable
+        self._settings = settings or {}
 
     @property
     def url(self) -> str:
@@ -141,7 +151,7 @@ class PostgresServer(Server):
             raise ServerError(self._with_log("initdb failed"))
 
     def _command(self) -> list[str]:
-        settings = _SETTINGS | ({} if self._durable else _NOT_DURABLE)
+        settings = {**_SETTINGS, **({} if self._durable else _NOT_DURABLE), **self._settings}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return [str(_binary("postgres")), "-D", str(self._cluster_dir), "-p", str(self.port), *options]
 

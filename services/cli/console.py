@@ -16,6 +16,8 @@ from typer.core import TyperGroup
 from shared.errors import Permanent, Poison, Transient
 from shared.http.server import ServiceFailed
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C."""
 _WIDTH_WITHOUT_TERMINAL = 140
 _PROJECT_ROOT = Path(__file__).resolve().parents[2]
 _COMMAND_IN_TEXT = re.compile(r"(?<=`)jornada(?= )")

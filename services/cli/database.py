@@ -23,7 +23,7 @@ class SchemaDiffers(Permanent):
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Database]:
-    """The database, for one command. Raises SchemaDiffers, DatabaseUnavailable."""
+    """The database, for one command. Raises SchemaDiffers, DatabaseUnavailable, DatabaseRefused."""
     await check_revision(settings.database_url)
     database = connect(settings.database_url, settings.database_pool_size)
     try:
@@ -34,7 +34,7 @@ async def opened(settings: Settings) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def opened_with_log(settings: Settings) -> AsyncIterator[tuple[Database, Log]]:
-    """The database and the log, for one command. Raises SchemaDiffers, DatabaseUnavailable."""
+    """The database and the log, for one command. Raises SchemaDiffers, DatabaseUnavailable, DatabaseRefused."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(opened(settings))
         log = open_log(settings, database)
@@ -43,12 +43,13 @@ async def opened_with_log(settings: Settings) -> AsyncIterator[tuple[Database, L
 
 
 async def revision(url: str) -> str | None:
-    """The revision that a database is at; None when it has no tables yet. Makes no file. Raises DatabaseUnavailable."""
+    """The revision that a database is at; None when it has no tables yet. Makes no file. Raises DatabaseUnavailable,
+    DatabaseRefused."""
     return None if _is_missing_file(url) else await current(url)
 
 
 async def check_revision(url: str) -> None:
-    """Raises SchemaDiffers unless the database is at the newest revision; DatabaseUnavailable."""
+    """Raises SchemaDiffers unless the database is at the newest revision; DatabaseUnavailable, DatabaseRefused."""
     found, wanted = await revision(url), head()
     if found is None and _is_missing_file(url):
         raise SchemaDiffers(_nowhere(url))

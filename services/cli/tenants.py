@@ -21,7 +21,6 @@ from shared.db.port import Database, Transaction
 from shared.errors import Permanent
 from shared.settings import Settings, load
 
-_PAGE = 500
 _T = TypeVar("_T")
 tenants = typer.Typer(cls=CommandGroup, help="Tenants and their default lifecycles.", no_args_is_help=True)
 
@@ -66,11 +65,8 @@ def default_lifecycle(
 
 
 async def _listed(database: Database, settings: Settings) -> tuple[list[TenantListed], str]:
-    found: list[TenantListed] = []
     async with database.reading() as transaction:
-        while page := await default_lifecycles.all_tenants(transaction, found[-1].tenant if found else "", _PAGE):
-            found += page
-    return found, default_of_all(settings)
+        return await default_lifecycles.all_tenants(transaction), default_of_all(settings)
 
 
 async def _choose(transaction: Transaction, tenant: str, name: str | None) -> None:

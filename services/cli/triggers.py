@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from services.notifier.definitions.load import CampaignError, Source, read
-from services.stage_engine.definitions.definition import Definition, load_definition, parse_definition, shipped_or_path
+from services.stage_engine.definitions.definition import Definition, load_definition, shipped_or_path
+from services.stage_engine.definitions.stored import parsed
 from services.stage_engine.store import lifecycles
 from services.stage_engine.store.lifecycles import Stored
 from shared.db.port import Database
@@ -47,7 +48,7 @@ def _in_force(listed: str, active: Sequence[Stored]) -> Definition:
     definition = load_definition(shipped_or_path(listed))
     for each in active:
         if each.name == definition.name and each.digest != definition.digest:
-            return parse_definition(f"{each.name} version {each.version}", each.body)
+            return parsed(each)
     return definition
 
 

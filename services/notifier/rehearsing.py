@@ -5,19 +5,17 @@ For a plan of a lifecycle, which is composed on the command line.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.notifier.batch import Decided, Known, Moved, decide, read
 from services.notifier.domain.campaign import Campaign, CampaignIndex
 from services.notifier.domain.delivery import Planned, Suppressed
 from services.notifier.domain.verdict import Allowed, Circumstances, objection
-from services.notifier.store import contacts, tables
-from services.notifier.store.contacts import Runs, customer_key
-from shared.db.port import Database, Transaction
+from services.notifier.store import contacts
+from services.notifier.store.contacts import customer_key
+from shared.db.port import Database
 from shared.log.port import Record
-
-_RUNS = ("customer_key", "campaign", "last_run_ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class Rehearsal:
         reads = [each for each in map(read, records) if isinstance(each, Moved)]
         keys = {customer_key(each.change.tenant, each.change.customer_id) for each in reads}
         async with self.database.reading() as transaction:
-            known, runs = await contacts.load(transaction, keys), await _runs(transaction, keys)
+            known, runs = await contacts.load(transaction, keys), await contacts.load_runs(transaction, keys)
         decided = Decided(known)
         decide(reads, decided, runs, Known(CampaignIndex(self.campaigns), {}, now_ms))
         return [*self._judged(decided, now_ms), *decided.suppressed]
@@ -48,8 +46,3 @@ class Rehearsal:
             at_ms = max(now_ms, planned.due_ms)
             reason = objection(planned, Circumstances(contact, False, Allowed(True), self.stale_after_ms, at_ms))
             yield planned if reason is None else Suppressed(planned, reason)
-
-
-async def _runs(transaction: Transaction, keys: Collection[str]) -> Runs:
-    found = await transaction.select_many(tables.campaign_runs, ("customer_key",), [(key,) for key in keys], _RUNS)
-    return {(key, campaign): last_run_ms for key, campaign, last_run_ms in found}

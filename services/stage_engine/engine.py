@@ -128,7 +128,7 @@ class StageEngine:
         self._observer = LagObserver(workshop.consumer, self.resources.database, lambda: self._workers)
         background = [
             asyncio.create_task(self._observer.run()),
-            asyncio.create_task(keep_trimming(self.resources, workshop, self._claims)),
+            asyncio.create_task(keep_trimming(self.resources, workshop.batches, self._claims)),
         ]
         try:
             await self._fetch_until(stopping, workshop.consumer)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
-from services.stage_engine.definitions.definition import Definition, parse_definition
+from services.stage_engine.definitions.definition import Definition
+from services.stage_engine.definitions.stored import parsed
 from services.stage_engine.domain.lifecycle import Rules, in_order
 from services.stage_engine.domain.state import CustomerState
 from services.stage_engine.store import activations, lifecycles, listings, progress
@@ -40,7 +40,7 @@ async def find_customer(
         versions = await _met(transaction, partition, state)
         stored = await lifecycles.versions(transaction, versions)
         last = await listings.last_changes(transaction, *key) if with_changes else {}
-    definitions = {each.name: _parsed(each.name, each.version, each.body) for each in stored}
+    definitions = {each.name: parsed(each) for each in stored}
     compiled = [definitions[each.name].compile(each.version, currency) for each in stored]
     return Known(state, Rules(in_order(compiled), currency), definitions, last)
 
@@ -51,8 +51,3 @@ async def _met(transaction: Transaction, partition: int, state: CustomerState) -
         if each.number == state.activation:
             return each.versions
     return await progress.versions(transaction, partition)
-
-
-@lru_cache(200)
-def _parsed(name: str, version: int, body: str) -> Definition:
-    return parse_definition(f"{name} version {version}", body)

@@ -8,11 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 
-from sqlalchemy import func, select
-
 from services.stage_engine.batches.phases import SERVICE
 from services.stage_engine.partition import PartitionWorker
-from services.stage_engine.store.tables import timers
+from services.stage_engine.store import customers
 from shared.contracts.times import now_ms
 from shared.db.port import Database
 from shared.errors import Transient
@@ -69,14 +67,8 @@ class LagObserver:
 
     async def _observe_timers(self, workers: Mapping[TopicPartition, PartitionWorker]) -> None:
         now = now_ms()
-        ripe = (
-            select(timers.c.ripe_ms)
-            .where(timers.c.partition.in_([where.partition for where in workers]), timers.c.ripe_ms <= now)
-            .limit(_COUNTED)
-            .subquery()
-        )
+        partitions = [where.partition for where in workers]
         async with self.database.reading() as transaction:
-            found = await transaction.execute(select(func.count(), func.min(ripe.c.ripe_ms)).select_from(ripe))
-            count, oldest = tuple(found.one())
+            count, oldest = await customers.ripe_timers(transaction, partitions, now, _COUNTED)
         TIMERS_DUE.set(count)
         TIMERS_OLDEST_SECONDS.set(0 if oldest is None else (now - oldest) / 1000)

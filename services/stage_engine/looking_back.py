@@ -33,6 +33,16 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
+class Life:
+    """What of a customer's life is kept: its events in the order of (arrival, log position), and `base`, with which it
+    begins; that is not a new customer's where history was trimmed."""
+
+    customer: CustomerKey
+    lived: Sequence[Lived] = ()
+    base: CustomerState = NEW_CUSTOMER
+
+
+@dataclass(frozen=True, slots=True)
 class PastLives:
     """Lives of customers who may be decided anew, in the order of (arrival, log position); where trimmed ones begin; and
     whose past is closed. In a batch they include the batch's own events."""
@@ -41,9 +51,9 @@ class PastLives:
     bases: Mapping[CustomerKey, CustomerState] = field(default_factory=dict)
     closed: Mapping[CustomerKey, Closed] = field(default_factory=dict)
 
-    def life(self, customer: CustomerKey) -> tuple[CustomerState, Sequence[Lived]]:
-        """Where a customer's kept history begins, and its events."""
-        return self.bases.get(customer, NEW_CUSTOMER), self.lived.get(customer, ())
+    def life(self, customer: CustomerKey) -> Life:
+        """One customer's; an empty one for whom nothing was looked up."""
+        return Life(customer, self.lived.get(customer, ()), self.bases.get(customer, NEW_CUSTOMER))
 
 
 @dataclass(slots=True)

@@ -12,14 +12,12 @@ from dataclasses import dataclass
 import msgspec
 
 from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
-from services.stage_engine.domain.decision import Applied
-from services.stage_engine.domain.event import Lived, Tick
+from services.stage_engine.domain.event import Tick
 from services.stage_engine.domain.state import CustomerState
-from services.stage_engine.looking_back import histories
-from services.stage_engine.publications.catching_up import meet_all, replay
+from services.stage_engine.looking_back import Life, histories
+from services.stage_engine.publications.catching_up import Course, meet_all, replay
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import activations, bases, listings, population, progress
-from services.stage_engine.store.activations import Stored
 from services.stage_engine.store.customers import CustomerKey
 from shared.db.port import Database, Transaction
 from shared.errors import Permanent
@@ -40,16 +38,6 @@ class Page:
     customers: int
     events: int
     differences: Sequence[Difference]
-
-
-@dataclass(frozen=True, slots=True)
-class Life:
-    """What a customer is lived again from: where kept history begins, its events, and the partition's activations."""
-
-    customer: CustomerKey
-    base: CustomerState
-    lived: Sequence[Lived]
-    steps: Sequence[Stored]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,40 +79,34 @@ class Rebuild:
             steps = await activations.of_partition(transaction, partition, 0)
             for step in steps:
                 await self.rulebook.learn(transaction, step.versions)
+            course = Course(self.rulebook, steps, self.settle_ms)
             watermark = await progress.watermark_ms(transaction, partition)
             for each in (one for one in stored if one.partition == partition):
-                life = Life(each.customer, begun.get(each.customer, NEW_CUSTOMER), lived.get(each.customer, []), steps)
-                sides = [self._until(life, side, watermark) for side in (each.state, self._again(life, each.state))]
+                life = Life(each.customer, lived.get(each.customer, ()), begun.get(each.customer, NEW_CUSTOMER))
+                again = _again(course, life, each.state)
+                sides = [_until(course, life, side, watermark) for side in (each.state, again)]
                 if sides[0] != sides[1]:
                     differences.append(Difference(each.customer, _fields(*sides)))
         return Page(len(stored), sum(map(len, lived.values())), differences)
 
-    def _again(self, life: Life, stored: CustomerState) -> CustomerState:
-        tenant = life.customer.tenant
-        try:
-            found = replay(self.rulebook, tenant, life.base, life.lived, life.steps, self.settle_ms, stored.recomputed)
-        except Permanent:
-            # It can't be lived again as it is kept: that is a difference in everything.
-            return NEW_CUSTOMER
-        return found[-1].state if found else life.base
 
-    def _until(self, life: Life, state: CustomerState, watermark_ms: int) -> CustomerState:
-        """The state with everything published met, and time gone by until the watermark."""
-        reached = [step for step in life.steps if step.number >= state.activation]
-        met = meet_all(self.rulebook, life.customer.tenant, state, reached, life.lived, self.settle_ms, life.base)
-        state = met[-1].state if met else state
-        if state.behind or state.imported_until_ms + self.settle_ms > watermark_ms:
-            return state
-        return self._ticked(life, state, watermark_ms)
+def _again(course: Course, life: Life, stored: CustomerState) -> CustomerState:
+    try:
+        found = replay(course, life, stored.recomputed)
+    except Permanent:
+        # It can't be lived again as it is kept: that is a difference in everything.
+        return NEW_CUSTOMER
+    return found[-1].state if found else life.base
 
-    def _ticked(self, life: Life, state: CustomerState, until_ms: int) -> CustomerState:
-        versions = next((step.versions for step in life.steps if step.number == state.activation), None)
-        if versions is None:
-            return state
-        rules = self.rulebook.rules_of(versions)(life.customer.tenant)
-        ticked = advance(rules, state, Tick(*life.customer, until_ms))
-        assert isinstance(ticked, Applied)
-        return ticked.state
+
+def _until(course: Course, life: Life, state: CustomerState, watermark_ms: int) -> CustomerState:
+    """The state with everything published met, and time gone by until the watermark."""
+    met = meet_all(course, life, state)
+    state = met[-1].state if met else state
+    unknown = all(each.number != state.activation for each in course.activations)
+    if unknown or state.behind or state.imported_until_ms + course.settle_ms > watermark_ms:
+        return state
+    return advance(course.rules(state.activation, life.customer.tenant), state, Tick(watermark_ms)).state
 
 
 def _fields(stored: CustomerState, again: CustomerState) -> dict[str, tuple[object, object]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-from services.stage_engine.definitions.definition import Definition, parse_definition
+from services.stage_engine.definitions.definition import Definition
+from services.stage_engine.definitions.stored import parsed
 from services.stage_engine.domain.lifecycle import Rules, RulesOf, in_order
 from services.stage_engine.store import lifecycles
 from services.stage_engine.store.progress import Versions
@@ -42,8 +43,7 @@ class RuleBook:
         if not missing:
             return
         for each in await lifecycles.versions(transaction, missing):
-            parsed = parse_definition(f"{each.name} version {each.version}", each.body)
-            self._definitions[each.name, each.version] = parsed
+            self._definitions[each.name, each.version] = parsed(each)
         lost = [
             f"{name} version {version}" for name, version in missing.items() if (name, version) not in self._definitions
         ]
@@ -78,8 +78,3 @@ class RuleBook:
             lifecycles = [self._definitions[name, version].compile(version, currency) for name, version in chosen]
             found = self._compiled[chosen, currency] = Rules(in_order(lifecycles), currency)
         return found
-
-
-def by_version(definitions: Sequence[tuple[int, Definition]]) -> dict[tuple[str, int], Definition]:
-    """The form in which a RuleBook takes them."""
-    return {(definition.name, version): definition for version, definition in definitions}

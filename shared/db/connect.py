@@ -1,11 +1,13 @@
-"""Which database a URL means."""
+"""Which database a URL means, and how its errors are told apart."""
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from sqlalchemy import make_url
 
+from shared.db import postgres, sqlite
 from shared.db.port import Database
 from shared.db.postgres import PostgresDatabase
 from shared.db.sqlite import SqliteDatabase
@@ -24,3 +26,9 @@ def connect(url: str, pool_size: int = 10) -> Database:
         f"the database URL starts with {parsed.drivername!r}; write postgresql+asyncpg://user:password@host/name "
         "or sqlite+aiosqlite:///path/to/file.db"
     )
+
+
+def kinds_of_error(url: str) -> AbstractAsyncContextManager[None]:
+    """Inside, what the driver of a URL's database raises becomes what `Database` raises; for work on the driver itself."""
+    dialect = make_url(url).get_backend_name()
+    return postgres.kinds_of_error() if dialect == "postgresql" else sqlite.kinds_of_error()

@@ -120,7 +120,7 @@ class PostgresDatabase:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresTransaction]:
-        async with _kinds_of_error():
+        async with kinds_of_error():
             async with self._engine.begin() as connection:
                 opened = PostgresTransaction(connection)
                 yield opened
@@ -128,7 +128,7 @@ class PostgresDatabase:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[PostgresTransaction]:
-        async with _kinds_of_error(), self._engine.connect() as connection:
+        async with kinds_of_error(), self._engine.connect() as connection:
             snapshot: AsyncConnection = await connection.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
@@ -159,8 +159,8 @@ def _limit_transactions(connection: DBAPIConnection, _record: object) -> None:
 
 
 @asynccontextmanager
-async def _kinds_of_error() -> AsyncIterator[None]:
-    """Turn a driver's errors into Transient and Permanent ones."""
+async def kinds_of_error() -> AsyncIterator[None]:
+    """Inside, the driver's errors become DatabaseConflict, DatabaseUnavailable and DatabaseRefused."""
     try:
         yield
     except DBAPIError as error:

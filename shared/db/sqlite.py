@@ -80,7 +80,7 @@ class SqliteDatabase:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqliteTransaction]:
-        async with _kinds_of_error(), self._writing:
+        async with kinds_of_error(), self._writing:
             async with self._writer.begin() as connection:
                 opened = SqliteTransaction(connection)
                 yield opened
@@ -88,7 +88,7 @@ class SqliteDatabase:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[SqliteTransaction]:
-        async with _kinds_of_error(), self._readers.connect() as connection:
+        async with kinds_of_error(), self._readers.connect() as connection:
             yield SqliteTransaction(connection)
 
     async def ping(self) -> None:
@@ -144,7 +144,8 @@ def _use_wal(connection: Any, cursor: Any) -> None:
 
 
 @asynccontextmanager
-async def _kinds_of_error() -> AsyncIterator[None]:
+async def kinds_of_error() -> AsyncIterator[None]:
+    """Inside, the driver's errors become DatabaseConflict, DatabaseUnavailable and DatabaseRefused."""
     try:
         yield
     except DBAPIError as error:
@@ -170,4 +171,6 @@ def _kind(error: DBAPIError) -> Exception:
         return DatabaseConflict(f"another process holds the database file: {message}")
     if isinstance(error, OperationalError) and any(word in message for word in ("disk", "unable to open", "readonly")):
         return DatabaseUnavailable(f"the database file can't be used: {message}")
+    if "file is not a database" in message:
+        return DatabaseRefused("the file that JORNADA_DATABASE_URL names is no SQLite database; name another")
     return DatabaseRefused(f"the database refused it: {message}")

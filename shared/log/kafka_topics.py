@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -13,12 +14,13 @@ from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionErro
 from shared.contracts.topics import TopicSpec
 from shared.log.checks import TopicState, partition_mismatch, unknown_topic
 from shared.log.kafka_errors import log_error, within
-from shared.log.port import LogUnavailable, TopicMismatch
+from shared.log.port import LogError, LogUnavailable, TopicMismatch
 
 T = TypeVar("T")
 
 _LEADER_POLL_SECONDS = 0.1
 _CREATE_SECONDS = 30.0
+_GIVE_UP_SECONDS = 1.0
 _BATCH_OVERHEAD_BYTES = 4096
 """Room for the headers and framing of a batch of one record, within the topic's limit."""
 
@@ -84,7 +86,9 @@ class KafkaTopics:
                 try:
                     await self._bounded(admin.start(), f"connecting to Kafka at {self._bootstrap}")
                 except BaseException:
-                    await admin.close()
+                    # What did not open may not close either; whoever asked is told why it did not open.
+                    with contextlib.suppress(LogError):
+                        await within(_GIVE_UP_SECONDS, admin.close(), "closing the connection")
                     raise
                 self._admin = admin
             return self._admin

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
+import structlog
 from sqlalchemy import select, tuple_
 
 from shared.contracts.times import now_ms
@@ -30,6 +31,8 @@ _BACKOFF_SECONDS = 0.05
 _CANCEL_SECONDS = 1.0
 _RECORD_OVERHEAD_BYTES = 64
 
+_log = structlog.get_logger(__name__)
+
 Committed = Callable[[frozenset[str]], None]
 """Called with the topics appended to, once their records can be read."""
 
@@ -43,16 +46,21 @@ class Fence(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True, eq=False)
 class Append:
-    """One call's messages with their places, and who waits for them."""
+    """One call's messages with their places, and who waits for them. Raises LogRefused for what is no record."""
 
     rows: list[tuple[TopicPartition, Message]]
     fence: Fence | None
     deadline: float
     answer: asyncio.Future[list[Position]]
+    headers: list[bytes | None] = field(init=False)
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.size = sum(_size(message) for _, message in self.rows)
+        try:
+            self.headers = [msgspec.msgpack.encode(m.headers) if m.headers else None for _, m in self.rows]
+            self.size = sum(_size(message) for _, message in self.rows)
+        except (TypeError, UnicodeError) as error:
+            raise LogRefused(f"a message is no record that the log can keep: {error}") from None
 
 
 @dataclass(slots=True)
@@ -131,14 +139,28 @@ class Appender:
 
     async def _write(self, group: list[Append]) -> None:
         try:
+            await self._settle(group)
+        except asyncio.CancelledError:
+            _fail(group, LogUnavailable, "the append was interrupted; repeat it with the same ids")
+            raise
+        except Exception as error:  # the loop's edge: whatever one group does to it, later ones must be written
+            _log.exception("log_append_failed", appends=len(group))
+            _fail(group, LogUnavailable, f"the append was not confirmed: {error!r}; repeat it with the same ids")
+
+    async def _settle(self, group: list[Append]) -> None:
+        """Answer everybody. Of a group that is refused nothing was written: its halves are tried, down to who is to blame."""
+        try:
             answers = await self._commit_with_retries(group)
         except Transient as error:
             _fail(group, LogUnavailable, f"the append was not confirmed: {error}; repeat it with the same ids")
         except Permanent as error:
-            _fail(group, LogRefused, f"the database refused the append: {error}")
-        except BaseException as error:
-            _fail(group, LogUnavailable, f"the append was interrupted: {error!r}; repeat it with the same ids")
-            raise
+            if len(group) == 1:
+                _fail(group, LogRefused, f"the database refused the append: {error}")
+                return
+            middle = len(group) // 2
+            for half in (group[:middle], group[middle:]):
+                if waiting := [append for append in half if not append.answer.done()]:
+                    await self._settle(waiting)
         else:
             for append, answer in zip(group, answers, strict=True):
                 _resolve(append, answer)
@@ -188,7 +210,11 @@ async def _append(transaction: Transaction, group: Sequence[Append]) -> list[lis
         head.last_arrival_ms = max(now, head.last_arrival_ms)
     written: list[Row] = []
     positions = {
-        id(append): [_place(place, message, locked, written) for place, message in append.rows] for append in holding
+        id(append): [
+            _place(place, message, headers, locked, written)
+            for (place, message), headers in zip(append.rows, append.headers, strict=True)
+        ]
+        for append in holding
     }
     await transaction.insert(records, _COLUMNS, written)
     await transaction.upsert(heads, _HEAD_COLUMNS, [_head_row(place, head) for place, head in locked.items()])
@@ -196,11 +222,14 @@ async def _append(transaction: Transaction, group: Sequence[Append]) -> list[lis
 
 
 def _place(
-    place: TopicPartition, message: Message, locked: Mapping[TopicPartition, _Head], written: list[Row]
+    place: TopicPartition,
+    message: Message,
+    headers: bytes | None,
+    locked: Mapping[TopicPartition, _Head],
+    written: list[Row],
 ) -> Position:
     head = locked[place]
     position = Position(place.partition, head.next_offset, head.last_arrival_ms)
-    headers = msgspec.msgpack.encode(message.headers) if message.headers else None
     written.append(
         (*place, position.offset, position.arrival_ms, head.next_byte, message.key, message.value, headers),
     )

@@ -26,6 +26,8 @@ from shared.log.connect import open_log
 from shared.settings import Settings, load
 
 ROOT = Path(__file__).parents[2]
+_FOR_A_MILLION_CUSTOMERS = {"shared_buffers": "1GB", "max_wal_size": "4GB"}
+"""As docs/operations.md advises."""
 
 
 @dataclass(slots=True)
@@ -143,7 +145,7 @@ def _wait_ready(service: ServiceProcess, seconds: float = 40) -> None:
 async def cluster() -> AsyncIterator[Cluster]:
     """Servers from packages, ended with the block."""
     (ROOT / ".run").mkdir(exist_ok=True)
-    with PostgresServer() as postgres, KafkaServer() as kafka:
+    with PostgresServer(settings=_FOR_A_MILLION_CUSTOMERS) as postgres, KafkaServer() as kafka:
         settings = load(
             log="kafka",
             kafka_bootstrap=kafka.bootstrap,

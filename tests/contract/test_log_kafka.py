@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import GroupCoordinatorNotAvailableError, OutOfOrderSequenceNumber
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaConnectionError, OutOfOrderSequenceNumber
 
 from shared.log import kafka_consumer
 from shared.log.kafka import KafkaLog
@@ -107,6 +107,26 @@ async def test_a_message_of_the_wrong_type_hurts_its_sender_only(kafka_server: R
     assert len(await producer.append(spec.topic, [Message(b"k", b"v")])) == 1
     await producer.close()
     await log.close()
+
+
+class NeverOpens:
+    """An administrative client whose broker is cut off in the midst of its start: it does not end either."""
+
+    def __init__(self, **_settings: object) -> None:
+        pass
+
+    async def start(self) -> None:
+        raise KafkaConnectionError("cut off")
+
+    async def close(self) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_connection_that_neither_opens_nor_closes_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.log.kafka_topics.AIOKafkaAdminClient", NeverOpens)
+    async with asyncio.timeout(10):
+        with pytest.raises(LogUnavailable, match="connecting to Kafka"):
+            await KafkaLog("127.0.0.1:1", 5.0).identity()
 
 
 async def test_a_large_fenced_append_is_all_or_nothing_over_several_batches(kafka_server: RunningKafka) -> None:

@@ -6,12 +6,13 @@ import asyncio
 import itertools
 import time
 import uuid
+from typing import cast
 
 import pytest
 
 from shared.contracts.times import now_ms
 from shared.contracts.topics import Topic, TopicSpec
-from shared.log.port import Log, Message, Record, TopicPartition
+from shared.log.port import Log, LogRefused, LogUnavailable, Message, Position, Producer, Record, TopicPartition
 from tests.contract.backends import Backend, make_spec
 from tests.contract.members import Reader
 
@@ -153,3 +154,43 @@ async def test_an_idle_reader_wakes_for_a_seek(sql_backend: Backend, monkeypatch
     async with asyncio.timeout(10):
         assert len(await reader.poll(timeout_ms=20_000)) == 3
     await reader.consumer.close()
+
+
+NO_NAME = Message(b"k", b"v", (("\ud800", b""),))
+NO_KEY = Message(cast("bytes", "\ud800"), b"v")
+"""What no database takes as bytes: only its statement finds out, together with everybody's rows."""
+
+
+async def together(producer: Producer, topic: Topic, messages: list[Message]) -> list[list[Position] | BaseException]:
+    """Each message by a call of its own, all of which wait for one commit."""
+    calls = [producer.append_to(topic, 0, [message]) for message in messages]
+    return await asyncio.gather(*calls, return_exceptions=True)
+
+
+@pytest.mark.parametrize("wrong", [NO_NAME, NO_KEY], ids=["header", "key"])
+async def test_a_message_of_the_wrong_type_hurts_its_sender_only(sql_backend: Backend, wrong: Message) -> None:
+    log, spec = sql_backend.open(), make_spec(1)
+    await filled(log, spec, numbered(1))
+    producer = await log.producer()
+    found = await together(producer, spec.topic, [*numbered(3), wrong, *numbered(2)])
+    assert [type(each) for each in found] == [list, list, list, LogRefused, list, list]
+    assert (await producer.append_to(spec.topic, 0, [Message(b"k", b"later")]))[0].offset == 6
+    assert [r.value for r in await kept(log, spec.topic, b"later")][1:] == [b"0", b"1", b"2", b"0", b"1", b"later"]
+
+
+async def test_what_nobody_foresaw_fails_those_who_wait_and_nobody_later(
+    sql_backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, spec = sql_backend.open(), make_spec(1)
+    await filled(log, spec, numbered(1))
+    producer = await log.producer()
+
+    def broken() -> int:
+        raise RuntimeError("no clock")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shared.log.sql_append.now_ms", broken)
+        found = await together(producer, spec.topic, numbered(2))
+    assert [type(each) for each in found] == [LogUnavailable, LogUnavailable]
+    assert "no clock" in str(found[0])
+    assert (await producer.append_to(spec.topic, 0, [Message(b"k", b"later")]))[0].offset == 1

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
-from services.stage_engine.domain.decision import Applied
 from services.stage_engine.domain.event import Event, Lived, Origin, Tick
 from services.stage_engine.domain.publishing import publish_change
 from services.stage_engine.domain.recomputing import decide_anew, is_due
 from services.stage_engine.domain.state import CustomerState
-from services.stage_engine.publications.catching_up import meet_all, replay
+from services.stage_engine.looking_back import Life
+from services.stage_engine.publications.catching_up import Course, meet_all, replay
 from services.stage_engine.publications.control import is_control, read_control
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store.activations import Stored
@@ -64,14 +64,13 @@ class Replaying:
 
     def _one(self, customer: CustomerKey, lived: Sequence[Lived], replayed: Replayed) -> None:
         steps = self.activations[partition_of(record_key(*customer), self.partitions)]
-        found = replay(self.rulebook, customer.tenant, NEW_CUSTOMER, lived, steps, SETTLE_MS)
-        state = found[-1].state
-        found += meet_all(self.rulebook, customer.tenant, state, steps[state.activation :], lived, SETTLE_MS)
-        rules = self.rulebook.rules_of(steps[-1].versions)(customer.tenant)
+        course, life = Course(self.rulebook, steps, SETTLE_MS), Life(customer, lived)
+        found = replay(course, life)
+        found += meet_all(course, life, found[-1].state)
+        rules = course.rules(steps[-1].number, customer.tenant)
         if is_due(found[-1].state, self.until_ms, SETTLE_MS):
             found.append(decide_anew(rules, found[-1].state, NEW_CUSTOMER, lived, lived[-1].offset + (1 << 40)))
-        ticked = advance(rules, found[-1].state, Tick(*customer, self.until_ms))
-        assert isinstance(ticked, Applied)
+        ticked = advance(rules, found[-1].state, Tick(self.until_ms))
         replayed.states[customer] = ticked.state
         for change in (change for applied in [*found, ticked] for change in applied.changes):
             replayed.changes[customer, change.sequence] = publish_change(change, *customer, CURRENCY).kept

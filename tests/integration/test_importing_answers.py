@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -16,7 +18,6 @@ from typer.testing import CliRunner
 from services.cli.importing.ordering import Queued
 from services.cli.importing.posting import Ingest, Item, Waiting, checked_url
 from services.cli.main import app
-from shared.contracts.times import now_ms, to_text
 from shared.errors import Permanent
 
 Answer = tuple[int, dict[str, str], object]
@@ -98,13 +99,9 @@ def test_a_server_that_is_away_is_waited_for_ever_longer_and_as_long_as_it_asks(
 
 def test_a_date_to_come_back_at_is_kept() -> None:
     waited = Waited()
-    later = to_text(now_ms() + 90_000)
-    http_date = f"Mon, {later[8:10]} {_MONTHS[int(later[5:7]) - 1]} {later[:4]} {later[11:19]} GMT"
-    waited.post([(503, {"Retry-After": http_date}, {}), (202, {}, TAKEN)])
+    later = formatdate(time.time() + 90, usegmt=True)
+    waited.post([(503, {"Retry-After": later}, {}), (202, {}, TAKEN)])
     assert 80 < waited.seconds[0] <= 90
-
-
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def test_waiting_grows_to_half_a_minute_and_no_further() -> None:

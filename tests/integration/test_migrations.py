@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from migrations.running import current, head, migrate
 from services.cli.tables import declared
+from shared.db.port import DatabaseRefused, DatabaseUnavailable
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -60,3 +62,30 @@ async def test_migrating_twice_changes_nothing(url: str) -> None:
     await migrate(url)
     await migrate(url)
     assert await _ask(url, "differences") == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind", "told"),
+    [
+        ({"password": "wrong"}, DatabaseRefused, "password authentication failed"),
+        ({"database": "nonesuch"}, DatabaseRefused, "does not exist"),
+        ({"port": 1}, DatabaseUnavailable, "can't be reached"),
+    ],
+)
+async def test_what_waiting_never_mends_is_told_apart_from_a_server_that_is_away(
+    postgres_url: str, wrong: dict[str, Any], kind: type[Exception], told: str
+) -> None:
+    url = make_url(postgres_url).set(**wrong).render_as_string(hide_password=False)
+    with pytest.raises(kind, match=told):
+        await current(url)
+    with pytest.raises(kind, match=told):
+        await migrate(url)
+
+
+async def test_a_migration_that_the_database_does_not_take_is_refused(url: str) -> None:
+    engine = create_async_engine(url)
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE log_records (other INTEGER)"))
+    await engine.dispose()
+    with pytest.raises(DatabaseRefused, match="already exists"):
+        await migrate(url)

@@ -253,3 +253,14 @@ def test_jar_that_cannot_be_had_names_the_way_out(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("JORNADA_CACHE", str(tmp_path))
     with pytest.raises(ServerError, match=r"no-such-artifact:0\.0\.1.*JORNADA_TEST_KAFKA"):
         jars.kafka_class_path()
+
+
+def test_a_mistake_of_ours_is_not_told_as_a_registry_that_is_away(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def mistaken(**_given: object) -> None:
+        raise TypeError("no such argument")
+
+    monkeypatch.setattr("jgo.maven.MavenContext", mistaken)
+    with pytest.raises(TypeError, match="no such argument"):
+        jars._fetch_one(jars.Jar("org.slf4j", "slf4j-api", "1.0", "00"), tmp_path, tmp_path)

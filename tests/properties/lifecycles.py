@@ -257,8 +257,13 @@ def lifecycle_sets(draw: st.DrawFn, zone: str = "UTC") -> list[Plan]:
 
 def compiled(sets: Sequence[Plan]) -> Rules:
     """The generated lifecycles, checked and compiled as those of files are, but for the YAML, which takes its time."""
-    shapes = [LifecycleFile.model_validate(content(plan)) for plan in sets]
-    return together([Definition(shape.lifecycle, "", f"{shape.lifecycle}.yaml", shape) for shape in shapes], sets)
+    return together([definition_of(plan) for plan in sets], sets)
+
+
+def definition_of(plan: Plan) -> Definition:
+    """A generated lifecycle as a definition; its text stands for that of a file."""
+    said = content(plan)
+    return Definition(plan.name, str(said), f"{plan.name}.yaml", LifecycleFile.model_validate(said))
 
 
 def together(definitions: Sequence[Definition], sets: Sequence[Plan]) -> Rules:

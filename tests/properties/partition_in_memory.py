@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mappin
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, CursorResult, Executable, StaticPool, Table, create_engine, select
@@ -19,7 +18,6 @@ from services.stage_engine.batches.writing import ripe_ms
 from services.stage_engine.domain.event import Lived
 from services.stage_engine.domain.state import CustomerState, decode_state
 from services.stage_engine.looking_back import histories
-from services.stage_engine.ownership import Workshop
 from services.stage_engine.publications.control import is_control
 from services.stage_engine.rebuilding import Difference, Rebuild
 from services.stage_engine.rulebook import RuleBook
@@ -123,8 +121,7 @@ class Partition:
 
     def trim(self, horizon_ms: int) -> None:
         """Fold and delete what arrived before the horizon."""
-        workshop = cast(Workshop, SimpleNamespace(batches=self.batches))
-        while _now(trim_step(workshop, self.claim, horizon_ms)):
+        while _now(trim_step(self.batches, self.claim, horizon_ms)):
             pass
 
     def states(self) -> dict[CustomerKey, CustomerState]:

@@ -13,11 +13,10 @@ from typing import cast
 from hypothesis import strategies as st
 
 from services.stage_engine.definitions.definition import Definition
-from services.stage_engine.definitions.file_model import LifecycleFile
 from services.stage_engine.definitions.together import check_together
 from services.stage_engine.domain.by_hand import MANUAL_MOVE
 from services.stage_engine.publications.control import PUBLISHED_TYPE, message
-from services.stage_engine.rulebook import RuleBook, by_version
+from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store.publications import Publication
 from shared.auth.tenants import Tenants
 from shared.contracts.cloudevent import BACKFILL, LIVE, Posted, encode_posted, record_key
@@ -26,7 +25,7 @@ from shared.contracts.topics import Topic
 from shared.log.port import Record
 from tests.properties.declared import CURRENCY
 from tests.properties.histories import ANCHORS, ZONES
-from tests.properties.lifecycles import Around, content, edges, own_facts, plans
+from tests.properties.lifecycles import Around, definition_of, edges, own_facts, plans
 from tests.properties.oracle import Edge, Plan
 from tests.properties.records import Record as Happening
 from tests.properties.test_advance_laws import mixed
@@ -49,22 +48,21 @@ class Versions:
 
     def rulebook(self) -> RuleBook:
         """As an engine that began with the first version has it, and has read the second."""
-        first, beside, second = map(_definition, (self.before, self.beside, self.after))
+        first, beside, second = map(definition_of, (self.before, self.beside, self.after))
         check_together([first, beside])
         check_together([second, beside])
-        rulebook = RuleBook(by_version([(1, first), (1, beside)]), cast(Tenants, _OneCurrency()), CURRENCY)
+        rulebook = RuleBook(_first_versions(first, beside), cast(Tenants, _OneCurrency()), CURRENCY)
         rulebook.take(second, 2)
         return rulebook
+
+
+def _first_versions(*definitions: Definition) -> dict[tuple[str, int], Definition]:
+    return {(each.name, 1): each for each in definitions}
 
 
 class _OneCurrency:
     async def currency(self, _tenant: str) -> str:
         return CURRENCY
-
-
-def _definition(plan: Plan) -> Definition:
-    shape = LifecycleFile.model_validate(content(plan))
-    return Definition(shape.lifecycle, "", f"{shape.lifecycle}.yaml", shape)
 
 
 @st.composite

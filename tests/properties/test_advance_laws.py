@@ -87,7 +87,7 @@ def compared(change: StageChange) -> Change:
 
 def without_ticks(records: Sequence[Record]) -> list[Event | Tick]:
     """The records alone, and time at the end."""
-    return [*map(taken, records), Tick("t", "c", records[-1].logged + END_MS)]
+    return [*map(taken, records), Tick(records[-1].logged + END_MS)]
 
 
 @st.composite
@@ -99,8 +99,8 @@ def with_ticks(draw: st.DrawFn, records: Sequence[Record]) -> list[Event | Tick]
         latest = following.arrival if following else record.logged + END_MS
         steps = draw(st.lists(st.sampled_from((0, 1, 5, 6, 35, 66, 300)), max_size=3))
         moments = {record.arrival + minutes * MINUTE_MS for minutes in steps} | draw(_ends(latest))
-        occurrences += [Tick("t", "c", moment) for moment in sorted(moments) if record.arrival <= moment <= latest]
-    return [*occurrences, Tick("t", "c", records[-1].logged + END_MS)]
+        occurrences += [Tick(moment) for moment in sorted(moments) if record.arrival <= moment <= latest]
+    return [*occurrences, Tick(records[-1].logged + END_MS)]
 
 
 def _ends(latest: int) -> st.SearchStrategy[set[int]]:
@@ -122,7 +122,7 @@ def test_every_stage_change_is_the_one_that_the_rules_read_literally_give(
         assert lived.state.facts == facts_of(literal.history)
         assert own_facts_agree(rules, lived.state, literal)
     end = records[-1].logged + END_MS
-    assert list(map(compared, lived.meet(rules, Tick("t", "c", end)))) == literal.let_pass(end)
+    assert list(map(compared, lived.meet(rules, Tick(end)))) == literal.let_pass(end)
     assert {name: (now.stage, now.entered_ms, now.clock_ms) for name, now in lived.state.lifecycles.items()} == {
         name: (now.stage, now.entered, now.clock) for name, now in literal.lives.items()
     }
@@ -222,7 +222,7 @@ def test_a_timer_fires_once(life: tuple[list[Plan], list[Record]]) -> None:
     woken = {c.after.revision: c for c in reversed(lived.changes) if not isinstance(c.cause, ByEvent)}
     fired = [(c.lifecycle.name, c.cause) for c in woken.values()]
     assert len(fired) == len(set(map(repr, fired)))
-    end = Tick("t", "c", records[-1].logged + END_MS)
+    end = Tick(records[-1].logged + END_MS)
     assert advance(rules, lived.state, end) == Applied(lived.state)
 
 
@@ -268,9 +268,9 @@ def test_ticks_do_not_decide_in_which_order_lifecycles_of_different_lateness_wak
 ) -> None:
     rules = compiled(silence(lateness))
     first = taken(Record("r", "signup", 0, 0, False, {}))
-    end = Tick("t", "c", 300 * MINUTE_MS)
+    end = Tick(300 * MINUTE_MS)
     quiet = live_through(rules, [first, end])
-    ticks = [Tick("t", "c", minutes * MINUTE_MS) for minutes in sorted(moments)]
+    ticks = [Tick(minutes * MINUTE_MS) for minutes in sorted(moments)]
     watched = live_through(rules, [first, *ticks, end])
     assert list(map(compared, watched.changes)) == list(map(compared, quiet.changes))
 

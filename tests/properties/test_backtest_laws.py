@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from services.stage_engine.backtesting.backtest import Past, compare
 from services.stage_engine.backtesting.findings import Findings, begin
 from services.stage_engine.backtesting.periods import Asked, Every, span
-from services.stage_engine.definitions.definition import Definition
-from services.stage_engine.definitions.file_model import LifecycleFile
 from services.stage_engine.domain.event import Lived
 from services.stage_engine.planning.candidate import Candidate
 from services.stage_engine.rulebook import RuleBook
@@ -22,7 +20,7 @@ from shared.auth.tenants import Tenants
 from shared.contracts.times import DAY_MS, to_text
 from tests.properties.declared import CURRENCY
 from tests.properties.histories import ANCHORS, histories, taken
-from tests.properties.lifecycles import content, lifecycle_sets
+from tests.properties.lifecycles import definition_of, lifecycle_sets
 from tests.properties.oracle import Oracle, Plan
 from tests.properties.records import Record
 
@@ -41,13 +39,9 @@ LIVES: st.SearchStrategy[Lives] = ANCHORS.flatmap(
 )
 
 
-def _definition(plan: Plan) -> Definition:
-    return Definition(plan.name, str(content(plan)), f"{plan.name}.yaml", LifecycleFile.model_validate(content(plan)))
-
-
 def _against_itself(plans: Sequence[Plan]) -> Candidate:
     """The first lifecycle, to be published as version 2 with the same text."""
-    definitions = [_definition(plan) for plan in plans]
+    definitions = [definition_of(plan) for plan in plans]
     rulebook = RuleBook({(each.name, 1): each for each in definitions}, _NoTenants(), CURRENCY)
     rulebook.take(definitions[0], 2)
     versions = {each.name: 1 for each in definitions}

@@ -123,12 +123,12 @@ def test_what_time_alone_is_said_to_bring_is_what_it_brings_and_when(life: tuple
     for lifecycle in rules.lifecycles:
         coming = next_by_time(rules, state, lifecycle.name)
         if coming is None:
-            watched = met(rules, state, Tick("t", "c", records[-1].logged + WATCHED_MS))
+            watched = met(rules, state, Tick(records[-1].logged + WATCHED_MS))
             assert of(lifecycle.name, watched) == []
             continue
-        before = met(rules, state, Tick("t", "c", coming.noticed_ms - 1))
+        before = met(rules, state, Tick(coming.noticed_ms - 1))
         assert of(lifecycle.name, before) == []
-        first, *others = of(lifecycle.name, met(rules, before.state, Tick("t", "c", coming.noticed_ms)))
+        first, *others = of(lifecycle.name, met(rules, before.state, Tick(coming.noticed_ms)))
         assert told(first) == told(coming.change)
         assert coming.settles_in == next(each.to for each in (first, *others) if each.settled)
 

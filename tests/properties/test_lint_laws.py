@@ -134,7 +134,7 @@ def test_a_transition_that_is_said_to_be_never_taken_never_is(life: tuple[Plan, 
     assume(said)
     rules = Rules((definition.compile(1, CURRENCY),), CURRENCY)
     state, moves = NEW_CUSTOMER, set[str]()
-    occurrences: list[Event | Tick] = [*map(taken, records), Tick("t", "c", records[-1].logged + 10 * DAY_MS)]
+    occurrences: list[Event | Tick] = [*map(taken, records), Tick(records[-1].logged + 10 * DAY_MS)]
     for occurrence in occurrences:
         decision = advance(rules, state, occurrence)
         assert isinstance(decision, Applied)

@@ -20,20 +20,20 @@ from hypothesis import strategies as st
 from services.stage_engine import trimming
 from services.stage_engine.batches import sharing
 from services.stage_engine.domain import advance
-from services.stage_engine.domain.advance import NEW_CUSTOMER
 from services.stage_engine.domain.publishing import publish_change, snapshot
-from services.stage_engine.publications.catching_up import facts_differ, replay
+from services.stage_engine.looking_back import Life
+from services.stage_engine.publications.catching_up import Course, facts_differ, replay
 from services.stage_engine.publications.control import is_control
 from services.stage_engine.store import tables
 from shared.contracts.times import MINUTE_MS
 from shared.log.port import Record
 from tests.properties.declared import CURRENCY
 from tests.properties.partition_in_memory import SETTLE_MS, Partition, in_memory
-from tests.properties.published_versions import TENANT, Versions, published_lives
+from tests.properties.published_versions import Versions, published_lives
 
 EXAMPLES = int(os.environ.get("JORNADA_TEST_EXAMPLES", "1"))
 
-Life = tuple[Versions, list[Record]]
+Told = tuple[Versions, list[Record]]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -109,7 +109,7 @@ def counts_from_horizon(partition: Partition) -> bool:
 
 @settings(max_examples=60 * EXAMPLES)
 @given(published_lives(), st.randoms(use_true_random=False))
-def test_whenever_a_customer_is_touched_they_have_met_every_version_at_its_place(life: Life, random: Random) -> None:
+def test_whenever_a_customer_is_touched_they_have_met_every_version_at_its_place(life: Told, random: Random) -> None:
     chosen, log = life
     rulebook = chosen.rulebook()
     with in_memory() as database:
@@ -125,14 +125,14 @@ def test_whenever_a_customer_is_touched_they_have_met_every_version_at_its_place
 
 @settings(max_examples=60 * EXAMPLES)
 @given(published_lives(), st.randoms(use_true_random=False))
-def test_history_and_activations_are_all_that_a_replay_needs(life: Life, random: Random) -> None:
+def test_history_and_activations_are_all_that_a_replay_needs(life: Told, random: Random) -> None:
     chosen, log = life
     with in_memory() as database:
         partition = Partition(database, chosen.rulebook())
         all_of(at_random(partition, log, random))
         for customer, state in partition.states().items():
-            lived, known = partition.history(customer), partition.activations()
-            steps = replay(partition.rulebook, TENANT, NEW_CUSTOMER, lived, known, SETTLE_MS)
+            course = Course(partition.rulebook, partition.activations(), SETTLE_MS)
+            steps = replay(course, Life(customer, partition.history(customer)))
             assert steps[-1].state == state
             again = [publish_change(change, *customer, CURRENCY) for step in steps for change in step.changes]
             assert [(each.change_id, each.kept) for each in again] == partition.changes(customer)
@@ -141,7 +141,7 @@ def test_history_and_activations_are_all_that_a_replay_needs(life: Life, random:
 
 @settings(max_examples=60 * EXAMPLES)
 @given(st.booleans().flatmap(lambda same: published_lives(same_facts=same or None)), st.randoms(use_true_random=False))
-def test_what_is_left_of_a_trimmed_history_gives_the_same_as_the_whole(life: Life, random: Random) -> None:
+def test_what_is_left_of_a_trimmed_history_gives_the_same_as_the_whole(life: Told, random: Random) -> None:
     chosen, log = life
     rulebook = chosen.rulebook()
     with in_memory() as database:
@@ -168,7 +168,7 @@ def test_what_is_left_of_a_trimmed_history_gives_the_same_as_the_whole(life: Lif
 @settings(max_examples=60 * EXAMPLES)
 @given(published_lives(), st.randoms(use_true_random=False))
 def test_what_was_last_published_and_armed_for_a_customer_is_always_what_they_have_come_to(
-    life: Life, random: Random
+    life: Told, random: Random
 ) -> None:
     chosen, log = life
     with in_memory() as database:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 
 from services.stage_engine.definitions.definition import SHIPPED, Definition, load_definition
 from services.stage_engine.definitions.diagram import mermaid
+from services.stage_engine.definitions.expressions import MAX_SOURCE_CHARACTERS, MAX_SUMS
+from services.stage_engine.definitions.yaml_source import MAX_FILE_BYTES, MAX_NODES
 from shared.contracts.events import PAYLOADS
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +85,23 @@ def test_event_types_of_its_own_are_said_to_be_custom(name: str) -> None:
 def test_the_list_of_lifecycles_leads_to_its_page(name: str) -> None:
     listed = (ROOT / "docs" / "lifecycles.md").read_text(encoding="utf-8")
     assert f"[{name}](lifecycles/{name}.md)" in listed
+
+
+def test_samples_in_other_pages_agree_with_the_file_and_with_each_other() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    http_api = (ROOT / "docs" / "http-api.md").read_text(encoding="utf-8")
+    shown = json.loads(re.findall(r'\{"key":"at_risk",[^{}]*\{[^{}]*\}[^{}]*\}', http_api)[0])
+    assert shown == {"key": "at_risk", **definition_of("ecommerce").shape.stages["at_risk"].model_dump()}
+    came_from = re.findall(
+        r'(?:"from": ?"|came from )(\w+)(?:",\s+"to": "first_time_customer"| by first_purchase)', readme
+    )
+    assert came_from == ["lead", "lead"]
+
+
+def test_limits_are_told_as_they_are() -> None:
+    listed = (ROOT / "docs" / "lifecycles.md").read_text(encoding="utf-8")
+    assert f"at most {MAX_SOURCE_CHARACTERS} characters, {MAX_SUMS} `+`" in listed
+    assert f"at most {MAX_FILE_BYTES // 1024} KiB, and {MAX_NODES:,} keys and values" in listed
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ prints the table as it should be."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
@@ -52,6 +53,12 @@ def test_the_table_names_no_setting_that_is_gone() -> None:
     lines = OPERATIONS.read_text(encoding="utf-8").splitlines()
     named = {line.split("`")[1] for line in lines if line.startswith(f"| `{PREFIX}")}
     assert named == {PREFIX + name.upper() for name in Settings.model_fields}
+
+
+def test_variables_of_tests_are_named() -> None:
+    files = (Path(__file__).parents[1]).rglob("*.py")
+    read = {name for file in files for name in re.findall(r'"(JORNADA_TEST_[A-Z]+)"', file.read_text(encoding="utf-8"))}
+    assert read == set(re.findall(r"`(JORNADA_TEST_[A-Z]+)`", OPERATIONS.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

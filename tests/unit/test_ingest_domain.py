@@ -59,6 +59,20 @@ def test_record_says_what_was_posted() -> None:
     assert (event.mode, event.servertime, made.warnings) == ("live", False, ())
 
 
+def test_a_record_is_a_cloudevent_to_whoever_reads_json() -> None:
+    assert json.loads(accepted(post(PURCHASE)).value) == {
+        "specversion": "1.0",
+        "id": "order-1001-paid",
+        "source": "/tenants/acme/customers/c-42",
+        "type": "purchase",
+        "subject": "c-42",
+        "time": "2026-11-22T14:03:11.000Z",
+        "tenant": "acme",
+        "datacontenttype": "application/json",
+        "data": PURCHASE["data"],
+    }
+
+
 def test_money_stays_as_it_was_written() -> None:
     made = accepted(take(LIVE_ONLY, json.dumps(PURCHASE).replace('"129.90"', "129.90").encode()))
     assert b'"amount":129.90,' in made.value

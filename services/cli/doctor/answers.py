@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
@@ -14,6 +13,7 @@ from services.cli.doctor.configured import shown
 from services.cli.doctor.finding import Finding
 from services.cli.processes import open_resources
 from services.cli.triggers import active_versions, check_triggers
+from services.notifier.channels.email import client_of
 from services.notifier.definitions.load import load as load_campaigns
 from services.notifier.main import read_letters
 from services.stage_engine.definitions.definition import load_definition, shipped_or_path
@@ -36,8 +36,7 @@ async def answers(settings: Settings) -> list[Finding]:
     async with AsyncExitStack() as stack:
         if migrated.ok:
             resources = await open_resources(settings, stack)
-            database = await _database(resources)
-            active = await active_versions(resources.database) if database.ok else ()
+            database, active = await _database(resources)
             found += [database, *await _log(resources)]
     found += [lifecycles(settings), campaigns(settings, active)]
     if settings.delivery != "files":
@@ -50,18 +49,22 @@ async def _migrations(settings: Settings) -> Finding:
         at = await revision(settings.database_url)
     except Transient as error:
         return Finding("migrations", False, str(error), "start the database, or mend JORNADA_DATABASE_URL")
+    except Permanent as error:
+        return Finding("migrations", False, str(error), "mend JORNADA_DATABASE_URL, or what its user may do")
     if at is None:
         return Finding("migrations", False, "the database has no tables yet", _MIGRATE)
     return Finding("migrations", at == head(), f"at {at}, this version works with {head()}", _MIGRATE)
 
 
-async def _database(resources: Resources) -> Finding:
+async def _database(resources: Resources) -> tuple[Finding, Sequence[Stored]]:
+    """Whether it answers, and the active versions of lifecycles that it holds."""
     where = shown(resources.settings.database_url)
     try:
         await resources.database.ping()
-    except Transient as error:
-        return Finding("database", False, str(error), f"check that {where} runs and lets us in")
-    return Finding("database", True, f"{resources.database.dialect} answers at {where}")
+        active = await active_versions(resources.database)
+    except (Transient, Permanent) as error:
+        return Finding("database", False, str(error), f"check that {where} runs and lets us in"), ()
+    return Finding("database", True, f"{resources.database.dialect} answers at {where}"), active
 
 
 async def _log(resources: Resources) -> list[Finding]:
@@ -112,18 +115,12 @@ def _names(names: Sequence[str]) -> str:
 
 
 async def _mail(settings: Settings) -> Finding:
-    parts = urlsplit(settings.smtp_url)
-    client = aiosmtplib.SMTP(
-        hostname=parts.hostname,
-        port=parts.port or (465 if parts.scheme == "smtps" else 25),
-        username=unquote(parts.username) if parts.username else None,
-        password=unquote(parts.password) if parts.password else None,
-        use_tls=parts.scheme == "smtps",
-        timeout=_SMTP_SECONDS,
-    )
     try:
+        client = client_of(settings.smtp_url, _SMTP_SECONDS)
         await client.connect()
         await client.quit()
+    except Permanent as error:
+        return Finding("mail server", False, str(error), "mend JORNADA_SMTP_URL")
     except (aiosmtplib.SMTPException, OSError) as error:
         return Finding(
             "mail server", False, f"{shown(settings.smtp_url)}: {error}", "start it, or mend JORNADA_SMTP_URL"

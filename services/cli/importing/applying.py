@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from services.cli.importing.mapping_file import Scalar, TextPart, columns_in, filled_in
+from services.cli.importing.mapping_file import Scalar, TextPart, filled_in
 from services.cli.importing.moments import Moment, Odd, Reader
 from services.cli.importing.problems import Problem, Unfit, shortened
 from services.cli.importing.reading import Row
@@ -56,7 +56,7 @@ class Rule:
 
     type: str
     tests: Sequence[tuple[str, Callable[[str], bool]]]
-    id: str | None
+    id: TextPart | None
     customer: TextPart
     time: TextPart
     read_time: Reader
@@ -71,7 +71,7 @@ class Rule:
         """The column, or columns, behind each pointer."""
         named = {"/customer_id": self.customer.columns(), "/time": self.time.columns()}
         named |= {each.pointer: each.source.columns() for each in self.fields if each.source}
-        named["/id"] = columns_in(self.id) if self.id else ()
+        named["/id"] = self.id.columns() if self.id else ()
         return {pointer: ", ".join(columns) for pointer, columns in named.items() if columns}
 
     def apply(self, row: Row, part: int) -> Draft | list[Problem]:
@@ -102,11 +102,8 @@ class _Applying:
             "data": self._data(),
             "mode": BACKFILL,
         }
-        event["id"] = self._id(rule.id) if rule.id else digest_id(event)
+        event["id"] = self._needed("/id", rule.id) if rule.id else digest_id(event)
         return event
-
-    def _id(self, template: str) -> str:
-        return self._needed("/id", TextPart(template=template))
 
     def _needed(self, pointer: str, source: TextPart) -> str:
         """A text that is built of filled cells only."""

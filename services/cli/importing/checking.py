@@ -12,7 +12,7 @@ from services.cli.importing.problems import Problem
 from services.ingest.domain.envelope import decode_envelope
 from services.ingest.domain.intake import Intake, take
 from services.ingest.domain.outcome import Refused
-from shared.contracts.cloudevent import BACKFILL, decode
+from shared.contracts.cloudevent import BACKFILL
 
 _LONGEST_TENANT = "t" * 63
 """Whose events they become is the key's matter; what fits with the longest name fits with any."""
@@ -48,7 +48,7 @@ def check(intake: Intake, draft: Draft) -> Checked | list[Problem]:
     return Checked(
         line=draft.line,
         part=draft.part,
-        time_ms=decode(outcome.value).time_ms,
+        time_ms=outcome.time_ms,
         type=outcome.type,
         customer_id=outcome.customer_id,
         id=outcome.id,

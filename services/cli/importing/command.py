@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.console import as_typed_here, console
+from services.cli.console import INTERRUPTED, as_typed_here, console
 from services.cli.importing.importer import Importing, Posted, Wanted, look
 from services.cli.importing.mapping import RowMapping, load_mapping
 from services.cli.importing.mapping_file import known_encoding
@@ -25,7 +25,6 @@ from shared.errors import Permanent
 from shared.settings import load
 
 _KEY = "JORNADA_KEY"
-_INTERRUPTED = 130
 
 
 def add_to(app: typer.Typer) -> None:
@@ -72,7 +71,7 @@ def import_file(
         raise typer.Exit(_import(wanted, _key(key_file), answer))
     except KeyboardInterrupt:
         say_note(as_typed_here("stopped; the same command goes on where it was"))
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _look_only(asked: Asked, answer: _Answer) -> int:

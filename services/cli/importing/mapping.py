@@ -30,14 +30,11 @@ from services.cli.importing.mapping_file import (
 from services.cli.importing.moments import reader
 from services.cli.importing.values import converter
 from services.ingest.domain.envelope import type_error
-from services.stage_engine.definitions.yaml_source import DefinitionError, Document, Problem
+from services.stage_engine.definitions.yaml_source import DefinitionError, Document, Problem, decoded
 from services.stage_engine.definitions.yaml_source import Path as Place
 from shared.contracts.events import PAYLOADS
 from shared.contracts.field_errors import did_you_mean
 from shared.errors import Permanent
-
-_NO_EXAMPLE = ("starts like `lifecycle: name`", "starts like `events:`")
-"""The reader of YAML speaks of lifecycles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +69,15 @@ class RowMapping:
 def load_mapping(path: Path) -> RowMapping:
     """Read and check a mapping file. Raises DefinitionError that lists every problem with its place."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        body = path.read_bytes()
     except OSError as error:
         raise Permanent(f"{path} can't be read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise DefinitionError([Problem(str(path), 1, 1, f"not UTF-8 text: {error}")]) from None
-    return parse_mapping(str(path), text)
+    return parse_mapping(str(path), decoded(str(path), body, "utf-8-sig"))
 
 
 def parse_mapping(file: str, text: str) -> RowMapping:
     """The same for text that was read already; `file` is for messages."""
-    document = _document(file, text)
+    document = Document(file, text, begins="events:")
     try:
         shape = MappingFile.model_validate(document.value)
     except ValidationError as error:
@@ -96,20 +91,12 @@ def parse_mapping(file: str, text: str) -> RowMapping:
     return RowMapping(rules, shape.encoding, shape.delimiter, digest, _used(shape), document)
 
 
-def _document(file: str, text: str) -> Document:
-    try:
-        return Document(file, text)
-    except DefinitionError as error:
-        told = [Problem(one.file, one.line, one.column, one.message.replace(*_NO_EXAMPLE)) for one in error.problems]
-        raise DefinitionError(told) from None
-
-
 def _rule(part: RulePart, zone: str | None) -> Rule:
     own = part.time.time_zone or zone
     return Rule(
         type=part.type,
         tests=[(column, _test(test)) for column, test in part.where.items()],
-        id=part.id,
+        id=TextPart(template=part.id) if part.id else None,
         customer=part.customer_id,
         time=part.time,
         read_time=reader(part.time.format, ZoneInfo(own) if own else None),

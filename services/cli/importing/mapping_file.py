@@ -6,12 +6,9 @@ import codecs
 import re
 from datetime import datetime
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     StringConstraints,
@@ -22,6 +19,7 @@ from pydantic import (
 
 from services.cli.importing.moments import EPOCH_MILLISECONDS, EPOCH_SECONDS, RFC_3339
 from services.cli.importing.values import Type
+from services.stage_engine.definitions.file_model import EventName, Part, TimeZone
 
 _COLUMN = re.compile(r"\{([^{}]*)\}")
 _OFFSET = re.compile(r"%(?:%%)*[zZ]")
@@ -39,16 +37,6 @@ def filled_in(template: str, cell: Any) -> str:
     return _COLUMN.sub(lambda found: str(cell(found[1].strip())), template)
 
 
-def _zone(value: str) -> str:
-    try:
-        if value in ("localtime", "posixrules", "Factory") or value.startswith(("posix/", "right/")):
-            raise KeyError(value)  # of this machine, of no place, or with leap seconds
-        ZoneInfo(value)
-    except (KeyError, ValueError, OSError):
-        raise ValueError(f"{value!r} is no IANA time zone; write one such as America/Sao_Paulo") from None
-    return value
-
-
 def _template(value: str) -> str:
     around = _COLUMN.sub("", value)
     if not all(columns_in(value)) or "{" in around or "}" in around:
@@ -62,21 +50,7 @@ def _shorthand(name: str) -> BeforeValidator:
 
 
 Column = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-EventName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.:-]{0,63}$")]
 FieldName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z_][A-Za-z0-9_-]*)*$")]
-
-
-class Part(BaseModel):
-    """What all parts of a mapping have in common: no unknown keys, no keys without a value."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _has_a_value(cls, value: Any) -> Any:
-        if value is None:
-            raise ValueError("there is a key without a value; give it one, or leave the key out")
-        return value
 
 
 class TextPart(Part):
@@ -112,12 +86,7 @@ class TimePart(TextPart):
     """When it happened. A format of the strptime kind, or one of the three by name."""
 
     format: str = RFC_3339
-    time_zone: str | None = None
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, value: str | None) -> str | None:
-        return value if value is None else _zone(value)
+    time_zone: TimeZone | None = None
 
     @field_validator("format")
     @classmethod
@@ -200,11 +169,11 @@ class RulePart(Part):
     """One kind of event that a row can give."""
 
     type: EventName
-    where: dict[Column, Test] = {}
+    where: dict[Column, Test] = Field({})
     id: Annotated[str, StringConstraints(min_length=1, max_length=1_000)] | None = None
     customer_id: Annotated[TextPart, _shorthand("column")]
     time: Annotated[TimePart, _shorthand("column")]
-    data: Annotated[dict[FieldName, Annotated[FieldPart, _shorthand("column")]], Field(max_length=200)] = {}
+    data: dict[FieldName, Annotated[FieldPart, _shorthand("column")]] = Field({}, max_length=200)
 
     @field_validator("id")
     @classmethod
@@ -217,15 +186,10 @@ class RulePart(Part):
 class MappingFile(Part):
     """A whole mapping. `time_zone` is that of times without an offset, unless a `time` has its own."""
 
-    time_zone: str | None = None
+    time_zone: TimeZone | None = None
     encoding: str | None = None
     delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] | None = None
     events: Annotated[list[RulePart], Field(min_length=1, max_length=100)]
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, value: str | None) -> str | None:
-        return value if value is None else _zone(value)
 
     @field_validator("encoding")
     @classmethod

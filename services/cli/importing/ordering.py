@@ -136,11 +136,9 @@ class Spool:
         (bad,) = self._database.execute("SELECT count(DISTINCT line) FROM problems").fetchone()
         return Contents(events, types, customers, first, last, self._repeated, bad)
 
-    def problems(self, most: int | None = None) -> Iterator[Problem]:
-        """What is wrong, by line; all, or the first few."""
-        for row in self._database.execute(
-            "SELECT * FROM problems ORDER BY line, rowid LIMIT ?", (-1 if most is None else most,)
-        ):
+    def problems(self) -> Iterator[Problem]:
+        """What is wrong, by line."""
+        for row in self._database.execute("SELECT * FROM problems ORDER BY line, rowid"):
             yield Problem(*row)
 
     def left(self, behind: Place) -> int:

@@ -35,7 +35,6 @@ class Item(msgspec.Struct, frozen=True):
 
     index: int
     status: str
-    id: str | None = None
     reason: str | None = None
     errors: tuple[FieldError, ...] = ()
 

@@ -57,8 +57,7 @@ class File:
     def __init__(self, path: Path, raw: BinaryIO) -> None:
         self._path = path
         self._raw = raw
-        zipped = path.suffix.lower() == ".gz"
-        self._stream = cast("BinaryIO", gzip.GzipFile(fileobj=raw)) if zipped else raw
+        self._stream = _content(path, raw)
         self._decoded: io.TextIOWrapper | None = None  # it would close the file as soon as nobody holds it
 
     @property
@@ -84,6 +83,11 @@ class File:
         """The rows of a CSV file. Raises Permanent when its header can't be used."""
         self._decoded = io.TextIOWrapper(self._stream, text.encoding, newline="")
         return Table(self._path, self._decoded, text)
+
+
+def _content(path: Path, raw: BinaryIO) -> BinaryIO:
+    """The text of a file, in bytes: unpacked when it is zipped."""
+    return cast("BinaryIO", gzip.GzipFile(fileobj=raw)) if path.suffix.lower() == ".gz" else raw
 
 
 class Table:
@@ -136,8 +140,8 @@ class Table:
 
     def _unreadable_line(self) -> int | None:
         """The first line that is no text of the encoding, for a person: text is decoded in blocks, so the reader can't tell."""
-        with self._path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
+        with self._path.open("rb") as raw:
+            for number, line in enumerate(_content(self._path, raw), start=1):
                 try:
                     line.decode(self._encoding)
                 except UnicodeDecodeError:

@@ -1,17 +1,14 @@
-"""How far an import is, on standard error while it runs; the answer on standard output stays what it is."""
+"""How far an import is, and what it waits for, on standard error while it runs."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from time import monotonic
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
-from rich.progress import TimeRemainingColumn as Remaining
+from rich.progress import DownloadColumn, MofNCompleteColumn, ProgressColumn, Task
 from rich.text import Text
 
+from services.cli.bars import Bar, bar
 from services.cli.console import as_typed_here
 from services.cli.lifecycles.formats import say_note
 
@@ -26,30 +23,14 @@ class Rate(ProgressColumn):
         return Text(f"{task.speed:,.0f}/s" if task.speed else "", style="dim")
 
 
-class Bar:
-    """One bar. `to` moves it; a place that it had at the start does not count for its rate."""
-
-    def __init__(self, shown: Progress, what: str, total: int) -> None:
-        self._shown = shown
-        self._task = shown.add_task(what, total=total)
-
-    def to(self, completed: int) -> None:
-        """It has come so far."""
-        self._shown.update(self._task, completed=completed)
-
-
-@contextmanager
-def reading_bar(total_bytes: int) -> Iterator[Bar]:
+def reading_bar(total_bytes: int) -> AbstractContextManager[Bar]:
     """For the time in which a file is read."""
-    with _progress(DownloadColumn()) as shown:
-        yield Bar(shown, "checking", total_bytes)
+    return bar("checking", total_bytes, DownloadColumn())
 
 
-@contextmanager
-def posting_bar(events: int) -> Iterator[Bar]:
+def posting_bar(events: int) -> AbstractContextManager[Bar]:
     """For the time in which events are posted."""
-    with _progress(MofNCompleteColumn(), Rate()) as shown:
-        yield Bar(shown, "posting", events)
+    return bar("posting", events, MofNCompleteColumn(), Rate())
 
 
 class Patience:
@@ -65,11 +46,3 @@ class Patience:
             return
         self._said, self._said_at = why, monotonic()
         say_note(as_typed_here(f"{why}. Ctrl-C ends the import; the same command goes on later"))
-
-
-def _progress(*columns: ProgressColumn) -> Progress:
-    shown = Console(file=sys.stderr, highlight=False)
-    described = TextColumn("{task.description}")
-    # Without a terminal not even an empty line: what is in a log is what was said.
-    quiet = not shown.is_terminal
-    return Progress(described, BarColumn(), *columns, Remaining(), console=shown, transient=True, disable=quiet)

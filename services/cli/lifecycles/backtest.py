@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -12,13 +10,13 @@ from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from services.cli.console import console
+from services.cli.bars import bar
+from services.cli.console import INTERRUPTED, console
 from services.cli.database import opened
 from services.cli.lifecycles.backtest_tables import show
-from services.cli.lifecycles.formats import Format, Written
+from services.cli.lifecycles.customers import check_tenant
+from services.cli.lifecycles.formats import Format, Written, say_json
 from services.cli.lifecycles.publishing import Migrate, pairs
 from services.stage_engine.backtesting.backtest import Backtest
 from services.stage_engine.backtesting.findings import Findings, begin
@@ -28,11 +26,8 @@ from services.stage_engine.planning.candidate import load_candidate
 from services.stage_engine.rulebook import RuleBook
 from shared.auth.tenants import Tenants
 from shared.contracts.times import now_ms
-from shared.errors import Permanent
 from shared.settings import Settings, load
 
-INTERRUPTED = 130
-_COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 _DATE_OR_TIME = "a local day such as 2026-09-01, or a time such as 2026-09-01T12:00:00-03:00"
 
 
@@ -74,7 +69,7 @@ def backtest(
             raise typer.Exit(INTERRUPTED) from None
     assert work.findings is not None
     if written is Format.JSON:
-        typer.echo(json.dumps(work.findings.as_json(), ensure_ascii=False, indent=2))
+        say_json(work.findings.as_json())
     else:
         show(console(), work.findings)
     raise typer.Exit(0 if work.findings.complete else INTERRUPTED)
@@ -97,13 +92,9 @@ class Looking:
             candidate = await load_candidate(database, rulebook, self.definition, self.migrate)
             work = Backtest(database, candidate, self.tenant)
             total = await work.size()
-            if self.tenant is not None and not total:
-                raise Permanent(
-                    f"no event of a customer of the tenant {self.tenant!r} was ever applied; leave --tenant out"
-                )
+            check_tenant(self.tenant, total)
             self.findings = begin(candidate, self.over)
-            with Progress(*_COLUMNS, console=Console(file=sys.stderr), transient=True) as shown:
-                task = shown.add_task("customers", total=total)
+            with bar("customers", total) as shown:
                 async with aclosing(work.run(self.findings)) as pages:
                     async for looked_at in pages:
-                        shown.update(task, completed=looked_at)
+                        shown.to(looked_at)

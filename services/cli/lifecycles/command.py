@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ import typer
 from services.cli.console import CommandGroup, console
 from services.cli.lifecycles import backtest, linting, planning, publishing, simulation
 from services.cli.lifecycles.files import checked, gather, rules_of
-from services.cli.lifecycles.formats import Format, Written, say_note
+from services.cli.lifecycles.formats import Format, Written, say_json, say_note
 from services.cli.lifecycles.stories import read_story
 from services.stage_engine.definitions.definition import load_definition, shipped_or_path
 from services.stage_engine.definitions.diagram import mermaid, terminal
@@ -62,7 +61,7 @@ def lint(
     """
     report = linting.check(file, beside or [], load())
     if written is Format.JSON:
-        typer.echo(json.dumps(report.as_json(), ensure_ascii=False, indent=2))
+        say_json(report.as_json())
     else:
         linting.show(console(), report)
     raise typer.Exit(1 if report.errors or (strict and report.warnings) else 0)
@@ -78,7 +77,7 @@ def diagram(
     definition = load_definition(shipped_or_path(file))
     if written is Format.JSON:
         drawn = {"lifecycle": definition.name, "mermaid": mermaid(definition)}
-        typer.echo(json.dumps(drawn, ensure_ascii=False, indent=2))
+        say_json(drawn)
     elif as_mermaid:
         typer.echo(mermaid(definition))
     else:
@@ -118,7 +117,7 @@ def simulate(
         raise Permanent(f"--until: {error}") from None
     found = paths(rules, story, end_ms)
     if written is Format.JSON:
-        typer.echo(json.dumps([path.as_json() for path in found], ensure_ascii=False, indent=2))
+        say_json([path.as_json() for path in found])
     else:
         simulation.show(console(), found)
 
@@ -126,7 +125,7 @@ def simulate(
 @lifecycle.command("schema")
 def schema() -> None:
     """The JSON Schema of lifecycle files, for editors that complete and check YAML."""
-    typer.echo(json.dumps(json_schema(), ensure_ascii=False, indent=2))
+    say_json(json_schema())
 
 
 def _currency(code: str | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Annotated, Any
 
 import typer
@@ -14,13 +13,13 @@ from rich.tree import Tree
 
 from services.cli.console import console
 from services.cli.database import opened
-from services.cli.lifecycles.formats import Format, Written, cause_in_words, in_words, readable
+from services.cli.lifecycles.customers import never_heard_of
+from services.cli.lifecycles.formats import Format, Written, cause_in_words, in_words, readable, say_json
 from services.stage_engine.explaining.explanation import explanation
 from services.stage_engine.in_force import find_customer
 from services.stage_engine.store.customers import CustomerKey
 from shared.auth.tenants import Tenants
 from shared.contracts.times import now_ms
-from shared.errors import Permanent
 from shared.settings import load
 
 Json = dict[str, Any]
@@ -46,17 +45,17 @@ def explain(
     """
     found = asyncio.run(_find(tenant, customer))
     if written is Format.JSON:
-        typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        say_json(found)
     else:
         show(console(), found)
 
 
 async def _find(tenant: str, customer: str) -> Json:
     async with opened(load()) as database:
-        known = await find_customer(database, Tenants(database), CustomerKey(tenant, customer), with_changes=True)
+        key = CustomerKey(tenant, customer)
+        known = await find_customer(database, Tenants(database), key, with_changes=True)
     if known is None:
-        advice = "--tenant says whose customers to look among"
-        raise Permanent(f"no event of a customer {customer!r} was ever applied for the tenant {tenant!r}; {advice}")
+        raise never_heard_of(key)
     return explanation(customer, known, now_ms())
 
 

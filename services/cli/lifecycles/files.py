@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.stage_engine.definitions.definition import SHIPPED, Definition, load_definition, shipped_or_path
-from services.stage_engine.definitions.expressions import names_in
 from services.stage_engine.definitions.together import check_together
 from services.stage_engine.definitions.yaml_source import DefinitionError
 from services.stage_engine.domain.lifecycle import Rules, in_order
@@ -41,7 +40,7 @@ def gather(names: Sequence[str]) -> Gathered:
     missing: list[str] = []
     waiting = list(definitions)
     while waiting:
-        for name in _read_by(waiting.pop()):
+        for name in waiting.pop().reads_stages:
             if name in missing or any(name == each.name for each in definitions):
                 continue
             if not (SHIPPED / f"{name}.yaml").is_file():
@@ -67,9 +66,3 @@ def checked(gathered: Gathered) -> Gathered:
 def rules_of(definitions: Sequence[Definition], currency: str) -> Rules:
     """The rules of definitions that run together, each as version 1."""
     return Rules(in_order([each.compile(1, currency) for each in definitions]), currency)
-
-
-def _read_by(definition: Definition) -> list[str]:
-    """The lifecycles whose stages conditions name."""
-    named = {each for part in definition.shape.transitions for each in names_in(part.when or "")}
-    return sorted(name for kind, name in named if kind == "stages")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Mapping
@@ -25,6 +26,11 @@ class Format(StrEnum):
 
 
 Written = Annotated[Format, typer.Option("--format", help="text for people, json for programs")]
+
+
+def say_json(answer: Any) -> None:
+    """The answer for programs, on standard output."""
+    typer.echo(json.dumps(answer, ensure_ascii=False, indent=2))
 
 
 def say_note(note: str) -> None:

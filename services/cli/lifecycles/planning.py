@@ -6,22 +6,20 @@ Composed here: the stage engine knows who would move, the notifier what campaign
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from services.cli.console import console
+from services.cli.bars import bar
+from services.cli.console import INTERRUPTED, console
 from services.cli.database import opened
-from services.cli.lifecycles import linting, planned
-from services.cli.lifecycles.formats import Format, Written
+from services.cli.lifecycles import planned
+from services.cli.lifecycles.customers import check_tenant
+from services.cli.lifecycles.formats import Format, Written, say_json
 from services.cli.lifecycles.planned import Plan
-from services.cli.lifecycles.publishing import Migrate, pairs
+from services.cli.lifecycles.publishing import Migrate, check_campaigns, pairs
 from services.notifier.definitions.load import read
 from services.notifier.rehearsing import Rehearsal
 from services.stage_engine.definitions.definition import Definition, load_definition, shipped_or_path
@@ -31,15 +29,11 @@ from services.stage_engine.planning.foreseeing import Foreseeing
 from services.stage_engine.rulebook import RuleBook
 from shared.auth.tenants import Tenants
 from shared.contracts.cloudevent import record_key
-from shared.contracts.times import now_ms
+from shared.contracts.times import HOUR_MS, now_ms
 from shared.contracts.topics import Topic
 from shared.db.port import Database
-from shared.errors import Permanent
 from shared.log.port import Record
 from shared.settings import Settings, load
-
-INTERRUPTED = 130
-_HOUR_MS = 3_600_000
 
 
 def add_to(lifecycle: typer.Typer) -> None:
@@ -62,8 +56,7 @@ def plan(
     Exit code: 0; 1 when the file could not be published as it is; 130 after Ctrl-C.
     """
     definition, settings = load_definition(shipped_or_path(file)), load()
-    if wrong := linting.campaign_problems(definition, settings):
-        raise Permanent("\n".join(wrong))
+    check_campaigns(definition, settings)
     work = Planning(settings, definition, tenant, pairs(migrate))
     try:
         asyncio.run(work.run())
@@ -72,7 +65,7 @@ def plan(
             raise typer.Exit(INTERRUPTED) from None
     assert work.plan is not None
     if written is Format.JSON:
-        typer.echo(json.dumps(planned.as_json(work.plan), ensure_ascii=False, indent=2))
+        say_json(planned.as_json(work.plan))
     else:
         planned.show(console(), work.plan)
     raise typer.Exit(0 if work.plan.complete else INTERRUPTED)
@@ -103,10 +96,7 @@ class Planning:
 
     async def _begun(self, candidate: Candidate, foreseeing: Foreseeing) -> Plan:
         total = await foreseeing.size(self.tenant)
-        if self.tenant is not None and not total:
-            raise Permanent(
-                f"no event of a customer of the tenant {self.tenant!r} was ever applied; leave --tenant out"
-            )
+        check_tenant(self.tenant, total)
         return Plan(candidate, self.tenant, foreseeing.at_ms, total, Forecast(concerned(candidate)))
 
     def _rehearsal(self, database: Database, candidate: Candidate) -> Rehearsal | None:
@@ -114,19 +104,17 @@ class Planning:
         if candidate.new:
             return None
         campaigns = {each.campaign.key: each.campaign for each in read(self.settings.campaigns_dir)}
-        return Rehearsal(database, campaigns, int(self.settings.stale_after_hours * _HOUR_MS))
+        return Rehearsal(database, campaigns, round(self.settings.stale_after_hours * HOUR_MS))
 
     async def _look(self, plan: Plan, foreseeing: Foreseeing, rehearsal: Rehearsal | None) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(file=sys.stderr), transient=True) as shown:
-            task = shown.add_task("customers", total=plan.total)
+        with bar("customers", plan.total) as shown:
             async for page in foreseeing.pages(self.tenant):
                 for each in page:
                     plan.forecast.add(each)
                 moved = [each for each in page if each.changes]
                 if rehearsal and moved:
                     plan.campaigns.add(await rehearsal.results(_records(moved, plan.at_ms), plan.at_ms))
-                shown.update(task, completed=plan.forecast.customers)
+                shown.to(plan.forecast.customers)
 
 
 def _records(moved: Sequence[Foreseen], at_ms: int) -> list[Record]:

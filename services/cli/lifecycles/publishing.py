@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import json
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +14,7 @@ from rich.text import Text
 from services.cli.console import console
 from services.cli.database import opened, opened_with_log
 from services.cli.lifecycles import linting
-from services.cli.lifecycles.formats import Format, Written
+from services.cli.lifecycles.formats import Format, Written, say_json
 from services.stage_engine.api.lifecycle_forms import PublishedOut, told_publication
 from services.stage_engine.definitions.definition import Definition, load_definition, parse_definition, shipped_or_path
 from services.stage_engine.definitions.differences import Difference, difference
@@ -65,7 +64,7 @@ def publish(
     """
     definition = load_definition(shipped_or_path(file))
     settings = load()
-    _check_campaigns(definition, settings)
+    check_campaigns(definition, settings)
     request = Request(message, author or getpass.getuser(), now_ms(), notify, pairs(migrate))
 
     async def run() -> Published:
@@ -91,7 +90,7 @@ def rollback(
     async def run() -> Published:
         async with opened_with_log(settings) as (database, log):
             target, version = await earlier_version(database, name, to)
-            _check_campaigns(target, settings)
+            check_campaigns(target, settings)
             return await publish_earlier(database, log, name, version, request)
 
     _say(asyncio.run(run()), written)
@@ -108,7 +107,7 @@ def history(name: Name, written: Written = Format.TEXT) -> None:
     if not found:
         raise Permanent(f"no lifecycle {name!r} was ever registered; an engine does so when it starts")
     if written is Format.JSON:
-        typer.echo(json.dumps([_told(each) for each in found], ensure_ascii=False, indent=2))
+        say_json([_told(each) for each in found])
         return
     table = Table("published", "version", "by", "why", "migrate", "notify")
     for each in found:
@@ -125,7 +124,7 @@ def diff(before: Side, after: Side, written: Written = Format.TEXT) -> None:
     old, new = asyncio.run(_side(before)), asyncio.run(_side(after))
     found = difference(old, new)
     if written is Format.JSON:
-        typer.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
+        say_json(found.as_json())
     else:
         _show_difference(console(), found)
     raise typer.Exit(1 if found.lines else 0)
@@ -154,7 +153,7 @@ def pairs(migrate: list[str] | None) -> dict[str, str]:
     return {old: new for old, _, new in given}
 
 
-def _check_campaigns(definition: Definition, settings: Settings) -> None:
+def check_campaigns(definition: Definition, settings: Settings) -> None:
     """Raises Permanent when a campaign waits for a stage that it lacks."""
     if wrong := linting.campaign_problems(definition, settings):
         raise Permanent("\n".join(wrong))
@@ -164,7 +163,7 @@ def _say(published: Published, written: Format) -> None:
     told, out = published.publication, console()
     if written is Format.JSON:
         answer = PublishedOut(**told_publication(told), new=published.new)
-        typer.echo(json.dumps(answer.model_dump(), ensure_ascii=False, indent=2))
+        say_json(answer.model_dump())
         return
     if not published.new:
         out.print(f"{told.lifecycle} version {told.version} is active already; it was announced again")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 import textwrap
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -12,11 +10,12 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from services.cli.console import console
+from services.cli.bars import bar
+from services.cli.console import INTERRUPTED, console
 from services.cli.database import opened
-from services.cli.lifecycles.formats import Format, Written
+from services.cli.lifecycles.customers import never_heard_of
+from services.cli.lifecycles.formats import Format, Written, say_json
 from services.stage_engine.rebuilding import Difference, Rebuild
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store.customers import CustomerKey
@@ -24,10 +23,8 @@ from shared.auth.tenants import Tenants
 from shared.errors import Permanent
 from shared.settings import Settings, load
 
-INTERRUPTED = 130
 _MOST_SHOWN = 10
 _MOST_CHARACTERS = 200
-_COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
 def add_to(app: typer.Typer) -> None:
@@ -55,7 +52,7 @@ def rebuild(
         if work.total is None:
             raise typer.Exit(INTERRUPTED) from None
     if written is Format.JSON:
-        typer.echo(json.dumps(work.as_json(), ensure_ascii=False, indent=2))
+        say_json(work.as_json())
     else:
         _show(console(), work)
     raise typer.Exit((1 if work.differences else 0) if work.complete else INTERRUPTED)
@@ -79,14 +76,13 @@ class Comparing:
             rebuild = Rebuild(database, rulebook, int(settings.backfill_settle_seconds * 1000))
             self.total = await rebuild.size(self.only)
             if self.only is not None and not self.total:
-                raise Permanent(_unknown(self.only))
-            with Progress(*_COLUMNS, console=Console(file=sys.stderr), transient=True) as shown:
-                task = shown.add_task("customers", total=self.total)
+                raise never_heard_of(self.only)
+            with bar("customers", self.total) as shown:
                 async with aclosing(rebuild.pages(self.only)) as pages:
                     async for page in pages:
                         self.customers, self.events = self.customers + page.customers, self.events + page.events
                         self.differences += page.differences
-                        shown.update(task, completed=self.customers)
+                        shown.to(self.customers)
             self.complete = True
 
     def as_json(self) -> dict[str, Any]:
@@ -104,11 +100,6 @@ class Comparing:
 
 def _short(value: Any) -> str:
     return textwrap.shorten(str(value), _MOST_CHARACTERS, placeholder=" …")
-
-
-def _unknown(customer: CustomerKey) -> str:
-    told = f"no event of a customer {customer.customer_id!r} was ever applied for the tenant {customer.tenant!r}"
-    return f"{told}; --tenant says whose customers to look among"
 
 
 def _show(out: Console, work: Comparing) -> None:

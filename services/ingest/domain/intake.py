@@ -112,6 +112,7 @@ def _accepted(intake: Intake, envelope: Envelope, time_ms: int, data: bytes) -> 
         type=posted.type,
         customer_id=posted.customer_id,
         mode=posted.mode,
+        time_ms=posted.time_ms,
         key=record_key(posted.tenant, posted.customer_id),
         value=value,
         warnings=() if posted.type in PAYLOADS else (_undeclared(posted.type),),

@@ -28,12 +28,14 @@ STATUS = {Reason.MALFORMED: 400, Reason.TOO_LARGE: 413, Reason.SCOPE: 403}
 
 
 class Accepted(msgspec.Struct, frozen=True, gc=False):
-    """An event that may go to the log: its record's key and value, and what its sender is told."""
+    """An event that may go to the log: its record's key and value, and what its sender is told. `time_ms` is when it
+    happened."""
 
     id: str
     type: str
     customer_id: str
     mode: str
+    time_ms: int
     key: bytes
     value: bytes
     warnings: tuple[str, ...] = ()

@@ -26,6 +26,10 @@ from shared.errors import Permanent, Transient
 SMTP_SECONDS: Final = 20.0
 _IDLE_SECONDS: Final = 30.0
 _PORTS: Final = {"smtp": 25, "smtps": 465}
+_NO_ADDRESS: Final = (
+    "JORNADA_SMTP_URL must be written like smtp://host:25 or smtps://user:password@host:465, with a number for the port "
+    "and with %40 for @, %2F for / and %3A for : in user and password"
+)
 
 
 class Transport(Protocol):
@@ -61,15 +65,13 @@ class Folder:
 
 @dataclass(slots=True)
 class MailServer:
-    """A mail server named by `smtp[s]://user:password@host:port`."""
+    """A mail server named by `smtp[s]://user:password@host:port`. Raises Permanent for what is no such address."""
 
     url: str
     _idle: list[tuple[float, aiosmtplib.SMTP]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in _PORTS or not parts.hostname:
-            raise Permanent("JORNADA_SMTP_URL must be written like smtp://host:25 or smtps://user:password@host:465")
+        client_of(self.url, SMTP_SECONDS)
 
     async def hand_over(self, delivery_id: str, sender: str, written: Written) -> None:
         while (client := self._take()) is not None:
@@ -84,7 +86,7 @@ class MailServer:
     async def _send(self, client: aiosmtplib.SMTP, sender: str, written: Written) -> None:
         try:
             await client.sendmail(sender, [written.recipient], written.data)
-        except aiosmtplib.SMTPResponseException:
+        except (aiosmtplib.SMTPResponseException, aiosmtplib.SMTPRecipientsRefused):
             await _reset(client)
             self._idle.append((time.monotonic(), client))
             raise
@@ -102,15 +104,7 @@ class MailServer:
         return None
 
     async def _connect(self) -> aiosmtplib.SMTP:
-        parts = urlsplit(self.url)
-        client = aiosmtplib.SMTP(
-            hostname=parts.hostname,
-            port=parts.port or _PORTS[parts.scheme],
-            username=unquote(parts.username) if parts.username else None,
-            password=unquote(parts.password) if parts.password else None,
-            use_tls=parts.scheme == "smtps",
-            timeout=SMTP_SECONDS,
-        )
+        client = client_of(self.url, SMTP_SECONDS)
         await client.connect()
         return client
 
@@ -118,6 +112,25 @@ class MailServer:
         for _, client in self._idle:
             client.close()
         self._idle.clear()
+
+
+def client_of(url: str, timeout_seconds: float) -> aiosmtplib.SMTP:
+    """A client of the mail server that a URL names, not yet connected. Raises Permanent for what is no such address."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # its text may quote a password
+        raise Permanent(_NO_ADDRESS) from None
+    if parts.scheme not in _PORTS or not parts.hostname or port == 0:
+        raise Permanent(_NO_ADDRESS)
+    return aiosmtplib.SMTP(
+        hostname=parts.hostname,
+        port=port or _PORTS[parts.scheme],
+        username=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+        use_tls=parts.scheme == "smtps",
+        timeout=timeout_seconds,
+    )
 
 
 async def _reset(client: aiosmtplib.SMTP) -> None:

@@ -20,18 +20,25 @@ _TYPES: Final = {
     "change.entry": cel.Type.INT,
 }
 VARIABLES: Final = tuple(_TYPES)
+_WORDS: Final = {"STRING": "a text", "INT": "a whole number", "DOUBLE": "a decimal"}
 
 
 class CelAudience:
     """An audience as an expression, for example `customer.locale == "pt-BR" && change.entry == 1`."""
 
     def __init__(self, source: str) -> None:
-        """Raises ValueError with the place in the expression."""
+        """Raises ValueError with the place in the expression, or for one that is neither true nor false."""
         environment = cel.NewEnv(variables=dict(_TYPES))
         try:
             self._compiled = environment.compile(source)
-        except Exception as error:  # the library raises its own kinds, all of which mean a wrong expression
+        except RuntimeError as error:
             raise ValueError(f"the audience can't be read: {error}. Known are {', '.join(VARIABLES)}") from None
+        returned = self._compiled.return_type()
+        if returned != cel.Type.BOOL:
+            kind = _WORDS.get(str(returned), "a value")
+            raise ValueError(
+                f"the audience gives {kind}, not true or false; compare it with something, such as change.entry == 1"
+            )
 
     def includes(self, change: Change, contact: Contact) -> bool:
         """Whether it holds; a value that is unknown makes it a no."""

@@ -104,6 +104,12 @@ async def load(tx: Transaction, keys: Collection[str]) -> dict[str, Contact]:
     return {key: known.get(key, Contact()) for key in keys}
 
 
+async def load_runs(tx: Transaction, keys: Collection[str]) -> Runs:
+    """The campaign runs of these customers as they are now."""
+    rows = await tx.select_many(tables.campaign_runs, ("customer_key",), [(key,) for key in keys], _RUNS)
+    return {(key, campaign): last_run_ms for key, campaign, last_run_ms in rows}
+
+
 def store(contacts: Mapping[str, Contact]) -> Write:
     """Write contacts that `lock` gave and that have changed since."""
     rows = [_row(key, contact) for key, contact in contacts.items()]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
+from services.stage_engine.api.desk import Reader
 from services.stage_engine.api.known import check_stage, find_lifecycle
 from services.stage_engine.default_lifecycle import default_of
 from services.stage_engine.domain.publishing import shown_facts
@@ -15,15 +16,12 @@ from services.stage_engine.in_force import Known, find_customer
 from services.stage_engine.store import lifecycles, listings
 from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.listings import KeptChange, Listing, Placed
-from shared.auth.dependency import require
-from shared.auth.scopes import Caller, Scope
 from shared.auth.tenants import Tenants
 from shared.contracts.times import now_ms, to_text
 from shared.http.paths import Segment
 from shared.http.problems import NOT_FOUND, Problem
 from shared.service import Resources
 
-Reader = Annotated[Caller, Depends(require(Scope.CUSTOMERS_READ))]
 Limit = Annotated[int, Query(ge=1, le=500, description="customers or changes on a page")]
 Lifecycle = Annotated[str | None, Query(description="the tenant's default where none is named")]
 After = Annotated[str, Query(pattern=r"^[^\x00]*$", description="`next` of the page before")]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Annotated, TypeVar
 
 from fastapi import Depends
 
-from services.stage_engine.definitions.definition import Definition, parse_definition
+from services.stage_engine.api.known import none_registered
+from services.stage_engine.definitions.definition import Definition
+from services.stage_engine.definitions.stored import parsed
 from services.stage_engine.definitions.yaml_source import DefinitionError
 from services.stage_engine.definitions.yaml_source import Problem as Finding
 from services.stage_engine.store import lifecycles
@@ -18,8 +19,7 @@ from services.stage_engine.store.lifecycles import Stored
 from shared.auth.dependency import require
 from shared.auth.scopes import Caller, Scope
 from shared.contracts.field_errors import FieldError, did_you_mean
-from shared.db.port import Transaction
-from shared.http.problems import INVALID, NOT_FOUND, Problem, unavailable
+from shared.http.problems import INVALID, NOT_FOUND, Problem
 from shared.service import Resources
 
 Reader = Annotated[Caller, Depends(require(Scope.CUSTOMERS_READ))]
@@ -56,12 +56,12 @@ class Desk:
     async def active(self, name: str) -> Stored:
         """The active version of a lifecycle. Raises Problem 404 that names those there are."""
         async with self.resources.database.reading() as transaction:
-            return await find_active(transaction, name)
+            return find_active(await lifecycles.newest(transaction), name)
 
     async def version(self, name: str, version: int | None) -> Stored:
         """A version of a lifecycle, the active one unless told otherwise. Raises Problem 404."""
         async with self.resources.database.reading() as transaction:
-            active = await find_active(transaction, name)
+            active = find_active(await lifecycles.newest(transaction), name)
             if version is None or version == active.version:
                 return active
             found = await lifecycles.versions(transaction, {name: version}) if version < 2**31 else []
@@ -77,20 +77,14 @@ class PlacedError(FieldError, frozen=True, omit_defaults=True):
     column: int = 0
 
 
-async def find_active(transaction: Transaction, name: str) -> Stored:
+def find_active(active: Iterable[Stored], name: str) -> Stored:
     """The active version of a lifecycle. Raises Problem 404 that names those there are, 503 before there is any."""
-    found = {each.name: each for each in await lifecycles.newest(transaction)}
+    found = {each.name: each for each in active}
     if not found:
-        raise unavailable("no engine has registered its lifecycles yet; the first one does so when it starts")
+        raise none_registered()
     if name not in found:
         raise Problem(NOT_FOUND, f"no lifecycle {name[:200]!r} is registered; {did_you_mean(name, found)}")
     return found[name]
-
-
-@lru_cache(maxsize=200)
-def parsed(stored: Stored) -> Definition:
-    """A stored version; it was checked when it was stored."""
-    return parse_definition(f"{stored.name} version {stored.version}", stored.body)
 
 
 def definition_problem(error: DefinitionError, file: str, pointer: str) -> Problem:

@@ -11,11 +11,17 @@ from shared.contracts.field_errors import FieldError, did_you_mean
 from shared.http.problems import INVALID, Problem, unavailable
 
 
+def none_registered() -> Problem:
+    """503: what to say before there is any lifecycle."""
+    return unavailable("no engine has registered its lifecycles yet; the first one does so when it starts")
+
+
 def find_lifecycle(registered: Iterable[Stored], name: str) -> Stored:
-    """The registered lifecycle of that name, running or not. Raises Problem 422 that names those there are."""
+    """The registered lifecycle of that name, running or not. Raises Problem 422 that names those there are, 503 before there
+    is any."""
     found = {each.name: each for each in registered}
     if not found:
-        raise unavailable("no engine has registered its lifecycles yet; the first one does so when it starts")
+        raise none_registered()
     if name not in found:
         raise _no_such("lifecycle", name, "there is no such lifecycle", found)
     return found[name]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from services.stage_engine.api.desk import Desk, Reader, parsed
+from services.stage_engine.api.desk import Desk, Reader
 from services.stage_engine.api.lifecycle_forms import (
     LifecycleOut,
     LifecyclesOut,
@@ -21,6 +21,7 @@ from services.stage_engine.default_lifecycle import default_of, running
 from services.stage_engine.definitions.diagram import mermaid
 from services.stage_engine.definitions.differences import difference
 from services.stage_engine.definitions.schema import json_schema
+from services.stage_engine.definitions.stored import parsed
 from services.stage_engine.store import lifecycles, publications
 from shared.http.paths import Segment
 

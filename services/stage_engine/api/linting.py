@@ -7,13 +7,13 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 
-from services.stage_engine.api.desk import CheckCampaigns, Desk, Reader, parsed
+from services.stage_engine.api.desk import CheckCampaigns, Desk, Reader
 from services.stage_engine.api.lifecycle_forms import FindingOut, LintOut
 from services.stage_engine.definitions.definition import Definition, parse_definition
-from services.stage_engine.definitions.expressions import names_in
 from services.stage_engine.definitions.lint import lint
+from services.stage_engine.definitions.stored import parsed
 from services.stage_engine.definitions.together import check_together
-from services.stage_engine.definitions.yaml_source import DefinitionError, Problem
+from services.stage_engine.definitions.yaml_source import DefinitionError, Problem, decoded
 from services.stage_engine.store import lifecycles
 from services.stage_engine.store.lifecycles import Stored
 from shared.http.body import read_body
@@ -48,7 +48,7 @@ def linting_router(desk: Desk) -> APIRouter:
 def examined(file: str, body: bytes, active: Sequence[Stored], check_campaigns: CheckCampaigns) -> LintOut:
     """What there is to say about a text beside the active versions, and about campaigns that it does not fit."""
     try:
-        definition = _read(file, body)
+        definition = parse_definition(file, decoded(file, body))
         check_together([definition, *(parsed(each) for each in active if each.name != definition.name)])
     except DefinitionError as error:
         return LintOut(file=file, errors=[_finding(each) for each in error.problems], warnings=[], notes=[])
@@ -57,20 +57,11 @@ def examined(file: str, body: bytes, active: Sequence[Stored], check_campaigns: 
     return LintOut(file=file, errors=errors, warnings=warnings, notes=list(_notes(definition, active)))
 
 
-def _read(file: str, body: bytes) -> Definition:
-    try:
-        text = body.decode()
-    except UnicodeDecodeError as error:
-        raise DefinitionError([Problem(file, 1, 1, f"not UTF-8 text: {error}")]) from None
-    return parse_definition(file, text)
-
-
 def _notes(definition: Definition, active: Sequence[Stored]) -> Iterator[str]:
     known = {each.name: each.version for each in active}
     if definition.name not in known:
         yield f"no engine runs a lifecycle `{definition.name}` yet: one registers it when it starts with this file"
-    named = {each for part in definition.shape.transitions for each in names_in(part.when or "")}
-    for name in sorted(name for kind, name in named if kind == "stages"):
+    for name in definition.reads_stages:
         yield f"stages.{name} is looked at as version {known[name]} has them, which is active"
 
 

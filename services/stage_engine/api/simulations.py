@@ -9,9 +9,9 @@ from typing import Any, Final
 import msgspec
 from fastapi import APIRouter, Request
 
-from services.stage_engine.api.desk import Desk, Reader, definition_problem, find_active, parsed
+from services.stage_engine.api.desk import Desk, Reader, definition_problem, find_active
 from services.stage_engine.definitions.definition import Definition, parse_definition
-from services.stage_engine.definitions.expressions import names_in
+from services.stage_engine.definitions.stored import parsed
 from services.stage_engine.definitions.together import check_together
 from services.stage_engine.definitions.yaml_source import DefinitionError
 from services.stage_engine.domain.event import Event
@@ -84,9 +84,10 @@ class _Simulations:
         given = _read(await read_body(request))
         currency = await Tenants(self.desk.resources.database).currency(caller.tenant)
         async with self.desk.resources.database.reading() as transaction:
-            if given.text is None:
-                await find_active(transaction, name)
-            active = {each.name: each for each in await lifecycles.newest(transaction)}
+            newest = await lifecycles.newest(transaction)
+        if given.text is None:
+            find_active(newest, name)
+        active = {each.name: each for each in newest}
         return await self.desk.aside(lambda: self._told(name, given, active, currency))
 
     def _told(self, name: str, given: SimulationIn, active: Mapping[str, Stored], currency: str) -> dict[str, Any]:
@@ -159,12 +160,11 @@ def _read_by(definition: Definition, active: Mapping[str, Stored]) -> Iterator[s
     """The active lifecycles whose stages it reads, and those whose stages these read."""
     seen, waiting = {definition.name}, [definition]
     while waiting:
-        for part in waiting.pop().shape.transitions:
-            for kind, name in sorted(names_in(part.when or "")):
-                if kind == "stages" and name in active and name not in seen:
-                    seen.add(name)
-                    waiting.append(parsed(active[name]))
-                    yield name
+        for name in waiting.pop().reads_stages:
+            if name in active and name not in seen:
+                seen.add(name)
+                waiting.append(parsed(active[name]))
+                yield name
 
 
 def _problem(*errors: FieldError) -> Problem:

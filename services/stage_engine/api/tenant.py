@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request, Response
 
 from services.stage_engine.api.desk import Admin, Desk, Reader
+from services.stage_engine.api.known import none_registered
 from services.stage_engine.api.lifecycle_forms import DefaultIn, DefaultOut
 from services.stage_engine.default_lifecycle import default_of
 from services.stage_engine.store import default_lifecycles, lifecycles
 from shared.contracts.field_errors import FieldError, did_you_mean
 from shared.http.body import read_model
 from shared.http.described import json_body
-from shared.http.problems import INVALID, Problem, unavailable
+from shared.http.problems import INVALID, Problem
 
 
 def tenant_router(desk: Desk) -> APIRouter:
@@ -57,7 +58,7 @@ class _Choice:
 def _check(name: str, known: list[str]) -> None:
     """Raises Problem 422 for a lifecycle that nobody has registered, 503 before there is any."""
     if not known:
-        raise unavailable("no engine has registered its lifecycles yet; the first one does so when it starts")
+        raise none_registered()
     if name not in known:
         wrong = FieldError("/lifecycle", f"no lifecycle {name!r} is registered", did_you_mean(name, known))
         raise Problem(INVALID, wrong.detail, [wrong])

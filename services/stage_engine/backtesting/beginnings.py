@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from services.stage_engine.backtesting.lives import Beginning
 from services.stage_engine.domain.advance import NO_TALLIES, advance
-from services.stage_engine.domain.decision import Applied
 from services.stage_engine.domain.event import Activation
 from services.stage_engine.domain.state import CustomerState, LifecycleState
 from services.stage_engine.planning.candidate import Candidate
@@ -42,9 +41,7 @@ def beginning(candidate: Candidate, versions: Versions, tenant: str, base: Base)
     for lifecycle in changed:
         migrate = _migrate(candidate, lifecycle.name, versions)
         told = Activation(state.activation, base.at_ms, lifecycle.name, lifecycle.version, "base", migrate=migrate)
-        renewed = advance(rules, state, told)
-        assert isinstance(renewed, Applied)
-        state = renewed.state
+        state = advance(rules, state, told).state
     return Beginning(state, base.at_ms)
 
 

@@ -52,7 +52,7 @@ def live(rules: Rules, name: str, beginning: Beginning, events: Iterable[Event],
     began = state.lifecycles.get(name)
     steps = [Step(beginning.at_ms, began.stage, None)] if began else []
     # Half-open, as local days are: what is ripe at the end itself belongs to the time after it.
-    occurrences: list[Event | Tick] = [*events, Tick("", "", to_ms - 1)]
+    occurrences: list[Event | Tick] = [*events, Tick(to_ms - 1)]
     for occurrence in occurrences:
         decision = advance(rules, state, occurrence)
         if isinstance(decision, Applied):

@@ -101,9 +101,7 @@ class Batches:
         phases.end(Phase.COMMIT)
         return written[claim]
 
-    async def _apply(
-        self, batches: Mapping[Claim, Sequence[Record]], refusal: str | None
-    ) -> dict[Claim, Written]:
+    async def _apply(self, batches: Mapping[Claim, Sequence[Record]], refusal: str | None) -> dict[Claim, Written]:
         """One transaction; partitions that are no longer ours are left out of it and of the answer."""
         await self.rulebook.meet(_tenants(record for records in batches.values() for record in records))
         phases = Phases(sum(map(len, batches.values())))

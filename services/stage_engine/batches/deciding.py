@@ -54,7 +54,7 @@ class Change:
 
 @dataclass(slots=True)
 class Decided:
-    """What a batch came to. `updated` are customers whose snapshot may differ, `ticked` those that only time touched."""
+    """What a batch came to. `updated` are customers whose snapshot may differ, with the trace of what caused it."""
 
     states: dict[CustomerKey, CustomerState] = field(default_factory=dict)
     updated: dict[CustomerKey, str | None] = field(default_factory=dict)
@@ -148,10 +148,10 @@ class _Deciding:
         customer = CustomerKey(event.tenant, event.customer_id)
         rules = self.rules_of(event.tenant)
         state = self._ready(customer, event.logged_ms, entry.offset)
-        if event.backfill and (woken := up_to_import(rules, state, event, self.states.settle_ms)) is not None:
+        woken, decision = self._advanced(rules, state, event)
+        if woken is not None:
             decided.keep(customer, woken, None)
             state = woken.state
-        decision = _advance(rules, state, event)
         if isinstance(decision, Applied):
             decided.keep(customer, decision, traceparent)
             if decision.moved is not None and decision.moved.refusal is not None:
@@ -164,15 +164,23 @@ class _Deciding:
             decided.refusals.append(self._refusal(entry, decision))
             self.not_lived.add(entry.offset)
 
+    def _advanced(self, rules: Rules, state: CustomerState, event: Event) -> tuple[Applied | None, Decision]:
+        """What time had brought before an imported event came, if anything, and what the event makes of the customer."""
+        try:
+            woken = up_to_import(rules, state, event, self.states.settle_ms)
+            return woken, advance(rules, woken.state if woken else state, event)
+        except Exception as error:  # the loop's edge: whatever one record does to us, the others must go on
+            _log.exception("an event could not be applied", tenant=event.tenant, event_id=event.id)
+            return None, Unapplicable(f"{type(error).__name__} while applying it: {error}")
+
     def tick(self, customer: CustomerKey, until_ms: int) -> None:
         """Time went by until `until_ms`."""
         state = self._ready(customer, until_ms, _END)
         try:
-            decision = advance(self.rules_of(customer.tenant), state, Tick(*customer, until_ms))
+            decision = advance(self.rules_of(customer.tenant), state, Tick(until_ms))
         except Exception:  # the loop's edge: the customer's timers rest until the next event; the others go on
             _log.exception("a timer could not go off", tenant=customer.tenant, customer_id=customer.customer_id)
             return
-        assert isinstance(decision, Applied)
         self.decided.keep(customer, decision, None)
 
     def _ready(self, customer: CustomerKey, logged_ms: int, offset: int) -> CustomerState:
@@ -180,9 +188,9 @@ class _Deciding:
         state = self.decided.states.get(customer) or self.states.loaded.get(customer) or self.states.newcomer
         if not is_due(state, logged_ms, self.states.settle_ms) or customer not in self.states.lives.lived:
             return state  # whose life was not read stays behind until it is: the timer for it stays armed
-        base, lived = self.states.lives.life(customer)
-        applied = [each for each in lived if each.offset not in self.not_lived]
-        anew = decide_anew(self.rules_of(customer.tenant), state, base, applied, offset)
+        life = self.states.lives.life(customer)
+        applied = [each for each in life.lived if each.offset not in self.not_lived]
+        anew = decide_anew(self.rules_of(customer.tenant), state, life.base, applied, offset)
         self.decided.keep(customer, anew, None)
         self.decided.updated[customer] = None
         return anew.state
@@ -199,11 +207,3 @@ class _Deciding:
         until = to_text(decision.decided_until_ms)
         detail = f"backfill of {to_text(event.time_ms)} is behind what was decided until {until}, and {why}"
         return Refusal(entry, DeadLetterReason.BEHIND_CLOCK, detail)
-
-
-def _advance(rules: Rules, state: CustomerState, event: Event) -> Decision:
-    try:
-        return advance(rules, state, event)
-    except Exception as error:  # the loop's edge: whatever one record does to us, the others must go on
-        _log.exception("an event could not be applied", tenant=event.tenant, event_id=event.id)
-        return Unapplicable(f"{type(error).__name__} while applying it: {error}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from services.stage_engine.batches.deciding import Decided, Refusal
 from services.stage_engine.batches.reading import Unreadable
+from services.stage_engine.domain.advance import first_ripe_ms
 from services.stage_engine.domain.lifecycle import Rules, RulesOf
 from services.stage_engine.domain.publishing import publish_change, publish_customer
 from services.stage_engine.domain.state import CustomerState, LifecycleState
@@ -239,14 +240,9 @@ def ripe_ms(rules: Rules, state: CustomerState, settle_ms: int) -> int | None:
     """When a customer's first wake-up may go off without an event: due time plus lateness, and not while an import of
     this customer is still coming in (until `settle_ms` after its last record, in log time). Then it is also that a
     customer is decided anew whose import reached behind what had been decided."""
-    first: int | None = None
-    for lifecycle in rules.lifecycles:
-        current = state.lifecycles.get(lifecycle.name)
-        if current is not None and current.wake_ms is not None:
-            ripe = current.wake_ms + lifecycle.lateness_ms
-            first = ripe if first is None or ripe < first else first
     if state.behind:
         return state.imported_until_ms + settle_ms
+    first = first_ripe_ms(rules, state)
     if first is None or not state.imported_until_ms:
         return first
     return max(first, state.imported_until_ms + settle_ms)

@@ -134,7 +134,9 @@ class CelFormula:
     def compute(self, facts: Mapping[str, FactValue]) -> FactValue | None:
         try:
             result = self._expression.evaluate(facts, {})
-        except (RuntimeError, TypeError, OverflowError, MemoryError) as error:
+        except FactFailed:
+            raise  # one that this one reads: it has said which
+        except (RuntimeError, ValueError, TypeError, OverflowError, MemoryError) as error:
             raise FactFailed(f"{self.source}: {error}") from None
         if result.type() == cel.Type.ERROR:
             finding = _not_computed(str(result.value()))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from services.stage_engine.definitions.expressions import ConditionError, Scope, blank_comments
-from services.stage_engine.definitions.mismatches import in_words, mismatch
+from services.stage_engine.definitions.mismatches import how_to_call, in_words, mismatch
 from services.stage_engine.definitions.spelling import odd_letters
 from shared.contracts.events import PAYLOADS
 
@@ -163,6 +163,8 @@ def _no_function(name: str) -> str:
         return advice
     if name in _OVER_LISTS:
         return f"`{name}` goes over a list with a name for each part, such as event.items.{name}(x, x.quantity > 1)"
+    if name in _FUNCTIONS:
+        return f"`{name}` is not called like this; {how_to_call(name)}"
     meant = _meant(name, {each: each for each in _FUNCTIONS}) or f"; there are {', '.join(_FUNCTIONS)}"
     return f"there is no function `{name}`{meant}"
 
@@ -196,8 +198,8 @@ def _meant(name: str, known: Mapping[str, str]) -> str:
 def _unreadable(place: _Place, parts: re.Match[str]) -> ConditionError:
     """A character that the language does not have."""
     character = place.rest[:1]
-    if place.before.endswith("==") and character == "=":
-        return ConditionError("write == for `===`", place.offset)
+    if character == "=" and (same := place.before[-2:]) in ("==", "!="):
+        return ConditionError(f"write {same} for `{same}=`", place.offset)
     if advice := _PAIRS.get(place.rest[:2]) or _CHARACTERS.get(character):
         return ConditionError(f"`{character}` can't stand here; {advice}", place.offset)
     word = next((each for each in re.finditer(r"\w+", place.source) if each.start() <= place.offset < each.end()), None)
@@ -277,7 +279,7 @@ _MESSAGES: tuple[tuple[re.Pattern[str], Callable[[_Place, re.Match[str]], Condit
     (re.compile(r"Syntax error: token recognition error"), _unreadable),
     (re.compile(r"Syntax error: (.*)"), _unexpected),
     (re.compile(r"reserved identifier: (\w+)"), _reserved),
-    (re.compile(r"invalid u?int literal"), _too_large),
+    (re.compile(r"invalid (hex )?u?int literal"), _too_large),
     (re.compile(r"expression of type '(.*)' cannot be the operand of a select"), _no_parts),
     (re.compile(r"expression of type '(.*)' cannot be the range of"), _no_list),
     (re.compile(r"(\w+)\(\) variable name"), _over_what),

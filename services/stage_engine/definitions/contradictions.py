@@ -21,18 +21,6 @@ _DEEPEST = 12
 """Brackets within brackets that are taken apart; what is deeper stays whole."""
 
 
-@lru_cache(10_000)
-def conjuncts(when: str | None) -> frozenset[str]:
-    """What must all hold, each with its spaces made alike; `||` stays whole."""
-    return frozenset(_pieces(_tree(when)))
-
-
-def contradict(conditions: Iterable[str]) -> bool:
-    """Whether they, plain ones such as `conjuncts` gives, can't all hold of the same facts. False where the text does not
-    tell."""
-    return _Held.of(conditions) is None
-
-
 def never_holds(when: str | None) -> bool:
     """Whether a condition can't hold, whatever the facts. False where the text does not tell."""
     return not _cases(when)
@@ -44,9 +32,9 @@ def exclude(whens: Iterable[str | None]) -> bool:
     for when in whens:
         ways = [case.texts for case in _cases(when)]
         if len(together) * len(ways) > _MOST_CASES:
-            ways = [conjuncts(when)]
+            ways = [_conjuncts(when)]
         together = {one | other for one in together for other in ways}
-    return all(map(contradict, together))
+    return all(_Held.of(each) is None for each in together)
 
 
 def size(when: str | None) -> int:
@@ -141,6 +129,12 @@ def _ways(part: Part) -> list[frozenset[str]]:
             more = [frozenset({each.text})]
         found = [one | other for one in found for other in more]
     return found
+
+
+@lru_cache(10_000)
+def _conjuncts(when: str | None) -> frozenset[str]:
+    """What must all hold, each with its spaces made alike; `||` stays whole."""
+    return frozenset(_pieces(_tree(when)))
 
 
 def _pieces(part: Part) -> list[str]:

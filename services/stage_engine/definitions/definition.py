@@ -15,13 +15,20 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from services.stage_engine.definitions.cel import CelCondition
-from services.stage_engine.definitions.expressions import ConditionError, Scope, did_you_mean
+from services.stage_engine.definitions.expressions import ConditionError, Scope, did_you_mean, names_in
 from services.stage_engine.definitions.file_model import FollowPart, LifecycleFile, TransitionPart
 from services.stage_engine.definitions.other_stages import check_stage_uses
 from services.stage_engine.definitions.own_facts import compile_facts, fact_types
 from services.stage_engine.definitions.own_facts import problems as fact_problems
 from services.stage_engine.definitions.shape_messages import file_path, tell
-from services.stage_engine.definitions.yaml_source import MAX_PROBLEMS, DefinitionError, Document, Path, Problem
+from services.stage_engine.definitions.yaml_source import (
+    MAX_PROBLEMS,
+    DefinitionError,
+    Document,
+    Path,
+    Problem,
+    decoded,
+)
 from services.stage_engine.domain.facts import BUILT_IN, FactType
 from services.stage_engine.domain.lifecycle import Lifecycle, Stage, Transition, Wait
 from shared.errors import Permanent
@@ -43,10 +50,16 @@ class Definition:
         """SHA-256 of the text, in hex."""
         return hashlib.sha256(self.body.encode()).hexdigest()
 
+    @property
+    def reads_stages(self) -> tuple[str, ...]:
+        """The lifecycles whose stages its conditions name, by name."""
+        named = {each for part in self.shape.transitions for each in names_in(part.when or "")}
+        return tuple(sorted(name for kind, name in named if kind == "stages"))
+
     def compile(self, version: int, currency: str) -> Lifecycle:
         """The runnable form, with money read in `currency` (ISO 4217)."""
         shape = self.shape
-        scope = _facts_scope(fact_types(shape.facts, currency), currency)
+        scope = Scope.over_facts(fact_types(shape.facts, currency), currency)
         return Lifecycle(
             name=shape.lifecycle,
             version=version,
@@ -62,7 +75,7 @@ class Definition:
 
     def condition(self, source: str, event_types: frozenset[str], currency: str) -> CelCondition:
         """Another condition over the same facts, such as a part of one of the file's. Raises ConditionError."""
-        scope = _facts_scope(fact_types(self.shape.facts, currency), currency)
+        scope = Scope.over_facts(fact_types(self.shape.facts, currency), currency)
         return compiled_condition(source, replace(scope, event_types=event_types))
 
 
@@ -77,11 +90,7 @@ def shipped_or_path(name: str) -> FilePath:
 
 def load_definition(path: FilePath) -> Definition:
     """Read and check a file. Raises DefinitionError that lists every problem with its line and column."""
-    try:
-        text = path.read_bytes().decode()
-    except UnicodeDecodeError as error:
-        raise DefinitionError([Problem(str(path), 1, 1, f"not UTF-8 text: {error}")]) from None
-    return parse_definition(str(path), text)
+    return parse_definition(str(path), decoded(str(path), path.read_bytes()))
 
 
 def parse_definition(file: str, text: str) -> Definition:
@@ -161,14 +170,14 @@ def _fact_uses(
         yield document.problem(
             (*path, "since"), f"`{part.id}` has `since` without `after`; say how long, such as after: 60d"
         )
-    if (base := _since_fact(part)) is not None:
+    if (base := part.since_fact) is not None:
         yield from _steady(document, shape, (*path, "since"), _Wanted(base, FactType.TIME, known))
     if isinstance(part.after, FollowPart):
         wanted = _Wanted(part.after.fact, FactType.DURATION, known)
         yield from _steady(document, shape, (*path, "after", "fact"), wanted)
     if part.when is not None:
         try:
-            _condition(part, _facts_scope(known, "BRL"))
+            _condition(part, Scope.over_facts(known, "BRL"))
             check_stage_uses(part.when)
         except ConditionError as error:
             yield document.problem_inside((*path, "when"), error.offset, f"`{part.id}`: {error.message}")
@@ -204,15 +213,6 @@ def _is_steady(shape: LifecycleFile, name: str) -> bool:
     return part is None or (part.within is None and part.kind != "expr")
 
 
-def _since_fact(part: TransitionPart) -> str | None:
-    return None if part.since in (None, "entered") else part.since.removeprefix("facts.")
-
-
-def _facts_scope(types: Mapping[str, FactType], currency: str) -> Scope:
-    """The scope of a transition's condition, but for its event types."""
-    return Scope(tuple(sorted(types.items(), key=lambda each: each[0])), frozenset(), currency)
-
-
 def _condition(part: TransitionPart, scope: Scope) -> CelCondition:
     return compiled_condition(part.when or "", replace(scope, event_types=frozenset(part.on or ())))
 
@@ -231,7 +231,7 @@ def _transition(part: TransitionPart, scope: Scope) -> Transition:
         on=frozenset(part.on or ()),
         when=_condition(part, scope) if part.when else None,
         after=_wait(part.after),
-        since=_since_fact(part),
+        since=part.since_fact,
     )
 
 

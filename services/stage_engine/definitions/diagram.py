@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from services.stage_engine.definitions.definition import Definition
+from services.stage_engine.definitions.expressions import blank_comments
 from services.stage_engine.definitions.file_model import FollowPart, LifecycleFile, TransitionPart
 from shared.contracts.times import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 
@@ -156,11 +157,10 @@ def _event_words(event_types: list[str], most: int) -> str:
 
 
 def _wait_words(part: TransitionPart) -> str:
-    since = "" if part.since in (None, "entered") else part.since.removeprefix("facts.")
     if part.after is None:
         return ""
     length = _followed_words(part.after) if isinstance(part.after, FollowPart) else span(part.after)
-    return f"{length} after {since}" if since else f"after {length}"
+    return f"{length} after {part.since_fact}" if part.since_fact else f"after {length}"
 
 
 def _followed_words(after: FollowPart) -> str:
@@ -172,12 +172,12 @@ def _followed_words(after: FollowPart) -> str:
 
 
 def _condition_words(source: str) -> str:
-    """The condition with its operators said in words; texts in it lose their quotes and nothing else."""
-    said, place = [], 0
-    for literal in _TEXT.finditer(source):
-        said += [_in_words(source[place : literal.start()]), literal[0][1:-1]]
+    """The condition without comments, its operators said in words; texts in it lose their quotes and nothing else."""
+    text, said, place = blank_comments(source), [], 0
+    for literal in _TEXT.finditer(text):
+        said += [_in_words(text[place : literal.start()]), literal[0][1:-1]]
         place = literal.end()
-    return "".join([*said, _in_words(source[place:])]).strip()
+    return "".join([*said, _in_words(text[place:])]).strip()
 
 
 def _in_words(code: str) -> str:

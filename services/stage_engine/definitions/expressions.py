@@ -20,12 +20,13 @@ from shared.contracts.events import PAYLOADS
 MAX_SOURCE_CHARACTERS = 4_096
 MAX_SUMS = 20
 """How often `+` may stand in a text: on texts it makes longer ones, of an event's field of 256 KiB for instance."""
-_STRINGS = re.compile(
-    r"[rR]?'''(?:[^\\]|\\.)*?'''|[rR]?\"\"\"(?:[^\\]|\\.)*?\"\"\"|[rR]'[^']*'|[rR]\"[^\"]*\""
-    r"|'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"",
+_NO_CODE = re.compile(
+    r"(?P<comment>//[^\n]*)"
+    r"|(?P<text>[rR]?'''(?:[^\\]|\\.)*?'''|[rR]?\"\"\"(?:[^\\]|\\.)*?\"\"\"|[rR]'[^']*'|[rR]\"[^\"]*\""
+    r"|'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\")",
     re.DOTALL,
 )
-_COMMENT = re.compile(r"//[^\n]*")
+"""Comments and string literals, whichever begins first: a quote in a comment is none, nor are two strokes in a literal."""
 _VARIABLE = re.compile(r"(?<![\w.])(facts|known|event|stages)\s*\.\s*(\w+)")
 _BUILDS = re.compile(r"\.\s*(map|filter)\s*\(")
 _GOES_OVER = re.compile(r"\.\s*(all|exists|exists_one)\s*\(")
@@ -62,35 +63,37 @@ class Scope:
         """The types of facts by name."""
         return dict(self.facts)
 
+    @classmethod
+    def over_facts(cls, types: Mapping[str, FactType], currency: str, place: str = "condition") -> Scope:
+        """That of an expression which no event type is tried for."""
+        return cls(tuple(sorted(types.items(), key=lambda each: each[0])), frozenset(), currency, place)
+
 
 def names_in(source: str) -> frozenset[Name]:
     """All that an expression names."""
-    return frozenset(_VARIABLE.findall(blank_strings(source)))
+    return frozenset(_VARIABLE.findall(code_in(source)))
 
 
-def blank_strings(source: str) -> str:
-    """The source with string literals blanked out, columns kept."""
-    return _STRINGS.sub(lambda match: " " * len(match.group()), source)
+def code_in(source: str) -> str:
+    """The source with string literals and comments blanked out, columns kept."""
+    return _NO_CODE.sub(lambda found: " " * len(found[0]), source)
 
 
 def blank_comments(source: str) -> str:
     """The source with comments blanked out, columns kept."""
-    kept = list(source)
-    for found in _COMMENT.finditer(blank_strings(source)):
-        kept[found.start() : found.end()] = " " * len(found[0])
-    return "".join(kept)
+    return _NO_CODE.sub(lambda found: " " * len(found[0]) if found.lastgroup == "comment" else found[0], source)
 
 
 def text_spans(source: str) -> list[tuple[int, int]]:
     """From where to where each string literal goes, with its quotes."""
-    return [found.span() for found in _STRINGS.finditer(source)]
+    return [found.span() for found in _NO_CODE.finditer(source) if found.lastgroup == "text"]
 
 
 def check_text(source: str, scope: Scope) -> None:
     """Refuse what can be told from the text. Raises ConditionError."""
     if len(source) > MAX_SOURCE_CHARACTERS:
         raise ConditionError(f"the condition has {len(source)} characters; at most {MAX_SOURCE_CHARACTERS} are allowed")
-    code = blank_strings(source)
+    code = code_in(source)
     if found := _HAS.search(code):
         raise ConditionError("has() does not work on facts; ask `known.nps` instead of `has(facts.nps)`", found.start())
     if found := _NOW.search(code):
@@ -100,7 +103,7 @@ def check_text(source: str, scope: Scope) -> None:
     _check_cost(code)
     _check_durations(source)
     for kind, name in sorted(names_in(source)):
-        _check_name(kind, name, scope, _offset(code, kind, name))
+        _check_name(kind, name, scope, offset_of(code, kind, name))
 
 
 def _check_cost(code: str) -> None:
@@ -124,7 +127,7 @@ def _check_cost(code: str) -> None:
 
 def _check_durations(source: str) -> None:
     """CEL's durations have no days; one that it can't read would only fail when it is evaluated."""
-    for found in _DURATION.finditer(source):
+    for found in _DURATION.finditer(blank_comments(source)):
         text = found[2]
         if _DURATION_FORM.fullmatch(text):
             continue
@@ -153,7 +156,8 @@ def _check_name(kind: str, name: str, scope: Scope, offset: int) -> None:
         )
 
 
-def _offset(code: str, kind: str, name: str) -> int:
+def offset_of(code: str, kind: str, name: str) -> int:
+    """Where a name stands first in what `code_in` gives of a source; 0 where it does not."""
     found = re.search(rf"(?<![\w.]){kind}\s*\.\s*{re.escape(name)}\b", code)
     return found.start() if found else 0
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -46,6 +47,19 @@ Duration = Annotated[
     BeforeValidator(_milliseconds),
     WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,6}[smhdw]$", "examples": ["5m", "48h", "60d"]}),
 ]
+
+
+def _known_zone(value: str) -> str:
+    try:
+        if value in ("localtime", "posixrules", "Factory") or value.startswith(("posix/", "right/")):
+            raise KeyError(value)  # of this machine, of no place, or with leap seconds
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{value[:_MOST_SHOWN]!r} is no IANA time zone; write one such as America/Sao_Paulo") from None
+    return value
+
+
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
 _EVENT_NAME = {"type": "string", "pattern": "^[a-z][a-z0-9_.:-]{0,63}$"}
 _STAGE_KEY = {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,62}$"}
 
@@ -55,7 +69,9 @@ def _one_or_more(item: dict[str, str]) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [item, {"type": "array", "items": item, "minItems": 1}]})
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """What all parts of a file have in common: no unknown keys, no keys without a value."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     @field_validator("*", mode="before")
@@ -86,7 +102,7 @@ AGGREGATIONS = ("count", "average_gap", "sum", "min", "max", "average", "first",
 """The first two name event types; the others name a field, whose events `of` names."""
 
 
-class FactPart(_Part):
+class FactPart(Part):
     """A fact of the lifecycle's own: one aggregation over events, or `expr`, arithmetic over facts."""
 
     count: EventTypes | None = None
@@ -137,7 +153,7 @@ class FactPart(_Part):
         return self.sum or self.min or self.max or self.average or self.first or self.last or self.distinct
 
 
-class FollowPart(_Part):
+class FollowPart(Part):
     """A wait that is as long as a duration fact says, times a number, within bounds."""
 
     fact: Key
@@ -161,7 +177,7 @@ After = Annotated[
 ]
 
 
-class StagePart(_Part):
+class StagePart(Part):
     """`order` says how far along a stage is; `side` draws it beside the main way; `end` says that nothing leads out of it
     on purpose."""
 
@@ -171,7 +187,7 @@ class StagePart(_Part):
     end: bool = False
 
 
-class TransitionPart(_Part):
+class TransitionPart(Part):
     """An edge; what is given of `on`, `when`, `after` must hold together."""
 
     id: Key
@@ -185,29 +201,21 @@ class TransitionPart(_Part):
     since: Annotated[str, StringConstraints(pattern=r"^(entered|facts\.[a-z][a-z0-9_]*)$")] | None = None
     demotion: bool = False
 
+    @property
+    def since_fact(self) -> str | None:
+        """The fact that the wait counts from; None where it counts from entering the stage."""
+        return None if self.since in (None, "entered") else self.since.removeprefix("facts.")
 
-class LifecycleFile(_Part):
+
+class LifecycleFile(Part):
     """A whole definition. `lateness` is how long a silence waits for events that are late."""
 
     lifecycle: Key
     labels: Labels = {}
     start: Key
-    time_zone: str = "UTC"
+    time_zone: TimeZone = "UTC"
     lateness: Duration = parse_duration("5m")
     facts: Annotated[dict[Key, FactPart], Field(max_length=100)] = {}
     stages: Annotated[dict[Key, StagePart], Field(min_length=1, max_length=200)]
     migrate: dict[Key, Key] = {}
     transitions: Annotated[list[TransitionPart], Field(max_length=1_000)] = []
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        try:
-            if value in ("localtime", "posixrules", "Factory") or value.startswith(("posix/", "right/")):
-                raise KeyError(value)  # of this machine, of no place, or with leap seconds
-            ZoneInfo(value)
-        except (KeyError, ValueError, OSError):
-            raise ValueError(
-                f"{value[:_MOST_SHOWN]!r} is no IANA time zone; write one such as America/Sao_Paulo"
-            ) from None
-        return value

@@ -98,7 +98,7 @@ def _goes_on(way: Transitions) -> bool:
     """Whether time can keep up a circle. No stage is visited twice in one decision, so it takes two waits that begin anew
     with each round: one that counts from a fact is over for good, and a round that needs one decision alone stops short
     of the stage where it began."""
-    return sum(part.after is not None and part.since in (None, "entered") for part in way) > 1
+    return sum(part.after is not None and part.since_fact is None for part in way) > 1
 
 
 def _at(circle: Circle) -> Path:
@@ -109,7 +109,7 @@ def _unused_facts(shape: LifecycleFile) -> Iterator[Warned]:
     texts = [*(part.when for part in shape.transitions), *(fact.expr for fact in shape.facts.values())]
     used = {name for text in texts if text for kind, name in names_in(text) if kind in ("facts", "known")}
     for part in shape.transitions:
-        used |= {part.since.removeprefix("facts.")} if part.since else set()
+        used |= {part.since_fact} if part.since_fact else set()
         used |= {part.after.fact} if isinstance(part.after, FollowPart) else set()
     for name in shape.facts:
         if name not in used:

@@ -256,8 +256,11 @@ _TOGETHER: Mapping[frozenset[str], Advice] = {
 _ARITHMETIC: Mapping[tuple[str, frozenset[str]], Advice] = {
     ("%", frozenset({"int", "double"})): "`%` goes over whole numbers; int(…) makes one",
     ("%", frozenset({"double"})): "`%` goes over whole numbers; int(…) makes one",
-    ("+", frozenset({"timestamp"})): "times are taken from each other, such as facts.last_seen - facts.first_seen",
-    ("", frozenset({"timestamp", "int"})): "a time is moved by a duration, such as duration('24h')",
+    ("", frozenset({"timestamp"})): "times are taken from each other, such as facts.last_seen - facts.first_seen",
+    **{
+        ("", frozenset({"timestamp", each})): "a time is moved by a duration, such as duration('24h')"
+        for each in ("int", "double")
+    },
     ("", frozenset({"duration"})): "durations are added, taken from each other and compared",
     ("", frozenset({"string"})): "texts are joined with + and compared, nothing else",
     **{
@@ -267,6 +270,7 @@ _ARITHMETIC: Mapping[tuple[str, frozenset[str]], Advice] = {
     },
     ("", frozenset({"bool"})): "what is true or false is joined with && and ||",
     ("", frozenset({"bool", "int"})): "write a condition and a number as condition ? 1 : 0",
+    ("", frozenset({"bool", "double"})): "write a condition and a number as condition ? 1.0 : 0.0",
 }
 """The same for an operator; an empty one stands for all that calculate."""
 
@@ -316,6 +320,11 @@ def _of_call(operator: str, operands: list[_Operand]) -> str:
         if operands[0].kind not in ("bool", "dyn"):
             return "a condition stands before the `?`, such as facts.orders > 1 ? 2 : 3"
         return "what stands on both sides of the `:` must be of one type; double(…) makes a decimal of a whole number"
-    if operator.startswith("get"):
-        return f"it is asked of a time, such as facts.last_seen.{operator}(), and may be told a zone in quotes"
-    return _CALLS.get(operator, "look at the types of what it is given")
+    return how_to_call(operator)
+
+
+def how_to_call(function: str) -> str:
+    """What a function is given."""
+    if function.startswith("get"):
+        return f"it is asked of a time, such as facts.last_seen.{function}(), and may be told a zone in quotes"
+    return _CALLS.get(function, "look at what it is given")

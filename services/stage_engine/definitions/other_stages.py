@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from services.stage_engine.definitions.expressions import ConditionError, blank_comments, blank_strings
+from services.stage_engine.definitions.expressions import ConditionError, blank_comments, code_in
 
 _KEY = r"(?:'[^'\\\n]*'|\"[^\"\\\n]*\")"
 _STAGE = re.compile(r"(?<![\w.])\.?stages\s*\.\s*(?P<lifecycle>\w+)")
@@ -53,7 +53,7 @@ def _uses(source: str) -> Iterator[tuple[re.Match[str], tuple[int, int] | None]]
     """Each stage that is read, and from where to where the text has the keys that it is compared with; None where it is
     used in another way."""
     text = blank_comments(source)
-    for use in _STAGE.finditer(blank_strings(text)):
+    for use in _STAGE.finditer(code_in(text)):
         found = _comparison(text, use)
         yield use, found.span("keys") if found else None
 

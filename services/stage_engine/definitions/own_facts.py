@@ -52,7 +52,7 @@ def fact_types(facts: Facts, currency: str) -> dict[str, FactType]:
     """Built-in facts and own ones with their types. Raises FactProblem for one that can't be typed."""
     types = {name: event_fact_type(part) for name, part in facts.items() if part.kind != "expr"}
     for name in _in_order(facts):
-        types[name] = _formula(facts[name], _scope({**BUILT_IN, **types}, currency)).type
+        types[name] = _formula(facts[name], Scope.over_facts({**BUILT_IN, **types}, currency, "expr")).type
     return {**BUILT_IN, **types}
 
 
@@ -76,7 +76,7 @@ def problems(document: Document, facts: Facts) -> Iterator[Problem]:
         return
     for name in ordered:
         try:
-            typed[name] = _formula(facts[name], _scope(typed, "BRL")).type
+            typed[name] = _formula(facts[name], Scope.over_facts(typed, "BRL", "expr")).type
         except FactProblem as error:
             yield document.problem_inside(("facts", name, error.key), error.offset, f"`{name}`: {error.message}")
 
@@ -86,7 +86,7 @@ def compile_facts(facts: Facts, zone: ZoneInfo, currency: str) -> OwnFacts:
     types = fact_types(facts, currency)
     events = [_event_fact(name, part, currency) for name, part in facts.items() if part.kind != "expr"]
     derived = [
-        DerivedFact(name, types[name], _formula(part, _scope(types, currency)))
+        DerivedFact(name, types[name], _formula(part, Scope.over_facts(types, currency, "expr")))
         for name, part in facts.items()
         if part.kind == "expr"
     ]
@@ -201,10 +201,6 @@ def _where(part: FactPart, currency: str) -> CelCondition | None:
 @lru_cache(1_000)
 def _compiled_where(source: str, event_types: frozenset[str], currency: str) -> CelCondition:
     return CelCondition(source, Scope((), event_types, currency, "where"))
-
-
-def _scope(types: Mapping[str, FactType], currency: str) -> Scope:
-    return Scope(tuple(sorted(types.items(), key=lambda each: each[0])), frozenset(), currency, "expr")
 
 
 def _formula(part: FactPart, scope: Scope) -> CelFormula:

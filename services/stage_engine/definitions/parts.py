@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from services.stage_engine.definitions.expressions import blank_strings
+from services.stage_engine.definitions.expressions import blank_comments, code_in
 
 _OPEN, _CLOSE = "([{", ")]}"
-_COMMENT = re.compile(r"//[^\n]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +21,7 @@ class Part:
 def parts_of(source: str) -> Part:
     """The condition as a tree. `a || b && c` is any of a and all of (b, c), as CEL reads it; a part that holds a
     conditional expression stays whole. Comments are left out."""
-    return _part(_without_comments(source))
+    return _part(blank_comments(source))
 
 
 def _part(source: str) -> Part:
@@ -39,15 +37,6 @@ def _part(source: str) -> Part:
     return Part(text)
 
 
-def _without_comments(source: str) -> str:
-    """An apostrophe in a comment can't hide the comment's end: only texts in three quotes go over lines."""
-    code, kept, start = blank_strings(source), [], 0
-    for found in _COMMENT.finditer(code):
-        kept.append(source[start : found.start()])
-        start = found.end()
-    return "".join([*kept, source[start:]])
-
-
 def _split(text: str, operator: str) -> list[str]:
     places = _splits(text, operator)
     starts = [0, *(place + len(operator) for place in places)]
@@ -56,7 +45,7 @@ def _split(text: str, operator: str) -> list[str]:
 
 def _splits(text: str, operator: str) -> list[int]:
     """Where an operator stands outside of brackets and texts."""
-    code, depth, found, place = blank_strings(text), 0, [], 0
+    code, depth, found, place = code_in(text), 0, [], 0
     while place < len(code):
         if code[place] in _OPEN:
             depth += 1
@@ -74,7 +63,7 @@ def _without_brackets(text: str) -> str | None:
     if not (text.startswith("(") and text.endswith(")")):
         return None
     depth = 0
-    for place, character in enumerate(blank_strings(text)):
+    for place, character in enumerate(code_in(text)):
         depth += (character in _OPEN) - (character in _CLOSE)
         if depth == 0 and place < len(text) - 1:
             return None

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import structlog
 
-from services.stage_engine.definitions.definition import Definition, load_definition, parse_definition, shipped_or_path
+from services.stage_engine.definitions.definition import Definition, load_definition, shipped_or_path
+from services.stage_engine.definitions.stored import parsed
 from services.stage_engine.definitions.together import check_together
 from services.stage_engine.store import lifecycles, progress, publications
 from services.stage_engine.store.publications import Publication
@@ -44,9 +45,7 @@ async def register(database: Database, names: tuple[str, ...], now_ms: int) -> d
                 await _check_older(transaction, definition, stored.version)
             known[definition.name] = stored
     chosen = [known[definition.name] for definition in definitions]
-    return {
-        (each.name, each.version): parse_definition(f"{each.name} version {each.version}", each.body) for each in chosen
-    }
+    return {(each.name, each.version): parsed(each) for each in chosen}
 
 
 async def check_none_is_dropped(database: Database, names: Iterable[str], retired: Iterable[str]) -> None:

@@ -113,7 +113,7 @@ def _is_over(other: TransitionPart, part: TransitionPart) -> bool:
     """Whether the wait of `other` is over whenever that of `part` is."""
     if other.after is None:
         return True
-    if part.after is None or (other.since or "entered") != (part.since or "entered"):
+    if part.after is None or other.since_fact != part.since_fact:
         return False
     if isinstance(other.after, int) and isinstance(part.after, int):
         return other.after <= part.after

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from cel_expr_python import cel
 
-from services.stage_engine.definitions.expressions import ConditionError, blank_comments, blank_strings, text_spans
+from services.stage_engine.definitions.expressions import ConditionError, blank_comments, code_in, text_spans
 
 _TIME = re.compile(r"(?<![\w.])timestamp\s*\(\s*$")
 _PATTERN = re.compile(r"\.\s*matches\s*\(\s*$|(?<![\w.])matches\s*\([^()]*,\s*$")
@@ -21,7 +21,7 @@ _LONGEST_CALL = 200
 def check_constants(source: str) -> None:
     """Refuse patterns and times that nothing can read, and divisions by 0. The source compiles. Raises ConditionError."""
     text = blank_comments(source)
-    code = blank_strings(text)
+    code = code_in(text)
     if by_zero := _BY_ZERO.search(code):
         raise ConditionError("a division by 0 can't be computed; divide by something else", by_zero.start())
     for start, end in text_spans(text):

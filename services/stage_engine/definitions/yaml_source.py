@@ -96,13 +96,21 @@ class _Node:
     parts: dict[str | int, _Node] = field(default_factory=dict)
 
 
-class Document:
-    """A parsed file: plain values, and the place of each."""
+def decoded(file: str, body: bytes, encoding: str = "utf-8") -> str:
+    """A file's text. `encoding` is UTF-8 or a kind of it. Raises DefinitionError."""
+    try:
+        return body.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise DefinitionError([Problem(file, 1, 1, f"not UTF-8 text: {error}")]) from None
 
-    def __init__(self, file: str, text: str) -> None:
+
+class Document:
+    """A parsed file: plain values, and the place of each. `begins` is how one may begin, for advice."""
+
+    def __init__(self, file: str, text: str, begins: str = "lifecycle: name") -> None:
         self.file = file
         self.text = text
-        self._root = _Reader(file, text).root()
+        self._root = _Reader(file, text, begins).root()
         self.value: Any = self._root.value
 
     def problem(self, path: Path, message: str) -> Problem:
@@ -128,9 +136,10 @@ class Document:
 class _Reader:
     """One way through the events of a file."""
 
-    def __init__(self, file: str, text: str) -> None:
+    def __init__(self, file: str, text: str, begins: str) -> None:
         self._file = file
         self._text = text
+        self._begins = begins
         self._nodes = 0
 
     def root(self) -> _Node:
@@ -161,7 +170,7 @@ class _Reader:
             if isinstance(event, NodeEvent):
                 root = self._node(event, events, 1)
         if root is None or not isinstance(root.value, dict):
-            raise self._error(1, 1, "the file must be a mapping that starts like `lifecycle: name`")
+            raise self._error(1, 1, f"the file must be a mapping that starts like `{self._begins}`")
         return root
 
     def _node(self, event: Event, events: Iterator[Event], depth: int) -> _Node:

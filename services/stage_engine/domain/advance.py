@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import overload
 
 import msgspec
 from msgspec.structs import replace
@@ -44,6 +45,10 @@ _ALWAYS = 1 << 62
 NO_TALLIES: Tallies = {}
 
 
+@overload
+def advance(rules: Rules, state: CustomerState, occurrence: Tick | Activation) -> Applied: ...
+@overload
+def advance(rules: Rules, state: CustomerState, occurrence: Event | Tick | Activation) -> Decision: ...
 def advance(rules: Rules, state: CustomerState, occurrence: Event | Tick | Activation) -> Decision:
     """What an event, time gone by, or new rules make of a customer.
 
@@ -69,6 +74,17 @@ def advance(rules: Rules, state: CustomerState, occurrence: Event | Tick | Activ
         return Unapplicable(f"the payload of {occurrence.type} can't be used: {error!r}")
     advanced.apply(occurrence, ledger)
     return advanced.result()
+
+
+def first_ripe_ms(rules: Rules, state: CustomerState) -> int | None:
+    """When time alone wakes a customer next, in any of the lifecycles; None when nothing waits."""
+    first: int | None = None
+    for lifecycle in rules.lifecycles:
+        current = state.lifecycles.get(lifecycle.name)
+        if current is not None and current.wake_ms is not None:
+            ripe = current.wake_ms + lifecycle.lateness_ms
+            first = ripe if first is None or ripe < first else first
+    return first
 
 
 class _Why(msgspec.Struct, frozen=True):
@@ -243,34 +259,27 @@ class _Advance:
     def activate(self, activation: Activation) -> None:
         """Go by a new version of a lifecycle: every pure edge out of the customer's stage is looked at, and those of
         lifecycles that read its stage if it changes. Where nobody moves, the clock and the revision stay."""
-        moves: list[Move] = []
-        for lifecycle in self.rules.lifecycles:
-            current = self.state.lifecycles.get(lifecycle.name)
-            moved = {each.walk.lifecycle.name for each in moves if each.has_moved()}
-            if lifecycle.name == activation.lifecycle:
-                moves.append(self._renew(lifecycle, current, activation, moves))
-            elif current is not None and lifecycle.reads_stages & moved:
-                follows = self._pass(
-                    lifecycle, current, current.clock_ms, max(activation.at_ms, current.clock_ms), moves
-                )
-                moves += [follows] if follows.walk.taken else []
         draft = replace(self.state, activation=activation.number)
-        if any(move.has_moved() for move in moves):
-            draft = replace(draft, decided_until_ms=max(activation.at_ms, draft.decided_until_ms))
-            self._decide(moves, draft, _Why(ByActivation(activation), backfill=not activation.notify))
+        lifecycle = next((each for each in self.rules.lifecycles if each.name == activation.lifecycle), None)
+        if lifecycle is None:
+            self.state = draft
             return
-        self.state = replace(draft, lifecycles={**draft.lifecycles, **dict(map(_unmoved, moves))})
-        for move in moves:
-            self.errors += move.walk.errors
+        move = self._renew(lifecycle, activation)
+        if move.has_moved():
+            draft = replace(draft, decided_until_ms=max(activation.at_ms, draft.decided_until_ms))
+            why = _Why(ByActivation(activation), backfill=not activation.notify)
+            self._decide(self._with_dependents(move, activation.at_ms), draft, why)
+            return
+        self.state = replace(draft, lifecycles={**draft.lifecycles, lifecycle.name: _unmoved(move)})
+        self.errors += move.walk.errors
 
-    def _renew(
-        self, lifecycle: Lifecycle, current: LifecycleState | None, activation: Activation, moves: Sequence[Move]
-    ) -> Move:
+    def _renew(self, lifecycle: Lifecycle, activation: Activation) -> Move:
+        current = self.state.lifecycles.get(lifecycle.name)
         at = activation.at_ms if current is None else max(activation.at_ms, current.clock_ms)
         tallies = activation.tallies
         if tallies is None:
             tallies = current.tallies if current else NO_TALLIES
-        situation = Situation(at, at, self._facts(lifecycle, self.state.facts, tallies, at, moves))
+        situation = Situation(at, at, self._facts(lifecycle, self.state.facts, tallies, at))
         if current is None:
             return Move(walk_on(lifecycle, None, situation), None, tallies)
         stage = activation.migrate.get(current.stage, current.stage)
@@ -367,11 +376,11 @@ def _changed(before: Mapping[str, FactValue], after: Mapping[str, FactValue]) ->
     return frozenset(name for name, value in after.items() if before.get(name) != value)
 
 
-def _unmoved(move: Move) -> tuple[str, LifecycleState]:
+def _unmoved(move: Move) -> LifecycleState:
     """A customer who stays where they are under new rules: the clock stays, the next wake-up is armed by the rules."""
     assert move.before is not None
     wake = next_wake_ms(move.walk, move.tallies, move.walk.situation.at_ms)
-    return move.walk.lifecycle.name, replace(move.before, wake_ms=wake, tallies=move.tallies, by_time=0)
+    return replace(move.before, wake_ms=wake, tallies=move.tallies, by_time=0)
 
 
 def _moved(lifecycle: Lifecycle, moves: Sequence[Move]) -> frozenset[str]:

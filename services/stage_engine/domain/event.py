@@ -59,10 +59,8 @@ class Lived(msgspec.Struct, frozen=True):
 
 
 class Tick(msgspec.Struct, frozen=True):
-    """Time went by until `until_ms` (a partition's watermark) and this customer sent nothing meanwhile."""
+    """Time went by until `until_ms` (a partition's watermark) and the customer sent nothing meanwhile."""
 
-    tenant: str
-    customer_id: str
     until_ms: int
 
 

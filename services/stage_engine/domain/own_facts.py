@@ -276,3 +276,16 @@ def _day(entry: list[Any]) -> Day:
 
 
 NO_OWN_FACTS = OwnFacts((), (), ZoneInfo("UTC"))
+
+
+def known_values(facts: Mapping[str, FactValue], names: Iterable[str]) -> dict[str, FactValue]:
+    """The facts of these names that have a value and can be computed."""
+    found = {name: _known(facts, name) for name in names}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _known(facts: Mapping[str, FactValue], name: str) -> FactValue | None:
+    try:
+        return facts.get(name)
+    except FactFailed:
+        return None

@@ -12,7 +12,14 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from services.stage_engine.domain.advance import advance, imported_until_ms
-from services.stage_engine.domain.decision import Applied, ByRecompute, EvaluationError, StageChange
+from services.stage_engine.domain.decision import (
+    Applied,
+    BehindClock,
+    ByRecompute,
+    EvaluationError,
+    StageChange,
+    Unapplicable,
+)
 from services.stage_engine.domain.event import Event, Lived, Tick
 from services.stage_engine.domain.lifecycle import Lifecycle, Rules
 from services.stage_engine.domain.state import CustomerState, Recomputed
@@ -36,8 +43,7 @@ def up_to_import(rules: Rules, state: CustomerState, event: Event, settle_ms: in
     """
     if not (event.backfill and state.revision and event.logged_ms >= state.imported_until_ms + settle_ms):
         return None
-    ticked = advance(rules, state, Tick("", "", event.logged_ms))
-    assert isinstance(ticked, Applied)
+    ticked = advance(rules, state, Tick(event.logged_ms))
     return None if ticked.state is state else ticked
 
 
@@ -57,27 +63,40 @@ def decide_anew(
     below = max((each.offset for each in lived), default=-1) + 1
     try:
         again = live_again(rules, replace(base, activation=state.activation), [each.event for each in lived])
+        return _recompute(rules, state, again, below)
     except NotLivable as error:
         told = EvaluationError("", "", "history lived again", str(error), {}, state.imported_until_ms)
         return Applied(replace(state, behind=False), errors=(told,))
-    return _recompute(rules, state, again, below)
 
 
 def live_again(rules: Rules, base: CustomerState, events: Iterable[Event]) -> CustomerState:
     """A life under the rules of today, from events in the order of (arrival, log position). Raises NotLivable."""
     state = base
     for event in events:
-        decision = advance(rules, state, event)
-        if not isinstance(decision, Applied):
-            raise NotLivable(
-                f"event {event.id!r} of {event.customer_id!r} was applied once and can't be again: {decision}"
-            )
+        decision = once_more(rules, state, event)
+        if isinstance(decision, BehindClock):
+            raise _not_livable(event, decision)
         state = decision.state
     return state
 
 
+def once_more(rules: Rules, state: CustomerState, event: Event) -> Applied | BehindClock:
+    """What an event that was applied once makes of a customer now. Raises NotLivable."""
+    try:
+        decision = advance(rules, state, event)
+    except Exception as error:  # the edge of a life: whatever is wrong with this one, the others must go on
+        raise _not_livable(event, f"{type(error).__name__}: {error}") from error
+    if isinstance(decision, Unapplicable):
+        raise _not_livable(event, decision.detail)
+    return decision
+
+
+def _not_livable(event: Event, why: object) -> NotLivable:
+    return NotLivable(f"event {event.id!r} of {event.customer_id!r} was applied once and can't be again: {why}")
+
+
 def marked(rules: Rules, again: CustomerState, recomputed: Recomputed) -> CustomerState:
-    """The state that a life lived again came to, counted as it was when it was decided anew."""
+    """The state that a life lived again came to, counted as it was when it was decided anew. Raises NotLivable."""
     state = _on(rules, again, recomputed.until_ms)
     return replace(
         state,
@@ -109,9 +128,11 @@ def _recompute(rules: Rules, before: CustomerState, again: CustomerState, below:
 
 
 def _on(rules: Rules, state: CustomerState, until_ms: int) -> CustomerState:
-    ticked = advance(rules, state, Tick("", "", until_ms))
-    assert isinstance(ticked, Applied)
-    return ticked.state
+    """The state when time has gone by. Raises NotLivable."""
+    try:
+        return advance(rules, state, Tick(until_ms)).state
+    except Exception as error:  # the edge of a life, as above
+        raise NotLivable(f"time can't go by again: {type(error).__name__}: {error}") from error
 
 
 def _stage(state: CustomerState, lifecycle: Lifecycle) -> str | None:

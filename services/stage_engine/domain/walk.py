@@ -12,7 +12,7 @@ import msgspec
 from services.stage_engine.domain.conditions import Verdict
 from services.stage_engine.domain.decision import EvaluationError
 from services.stage_engine.domain.lifecycle import Exits, Lifecycle, Transition, Waits
-from services.stage_engine.domain.own_facts import FactFailed, Tallies
+from services.stage_engine.domain.own_facts import Tallies, known_values
 from services.stage_engine.domain.state import FactValue, LifecycleState
 
 NOTHING: frozenset[str] = frozenset()
@@ -175,12 +175,4 @@ def next_wake_ms(walk: Walk, tallies: Tallies, after_ms: int) -> int | None:
 
 def facts_read(edge: Transition, facts: Mapping[str, FactValue]) -> dict[str, FactValue]:
     """What the edge names, with its values; what has none is left out."""
-    found = {name: _known(facts, name) for name in sorted(edge.reads)}
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _known(facts: Mapping[str, FactValue], name: str) -> FactValue | None:
-    try:
-        return facts.get(name)
-    except FactFailed:
-        return None
+    return known_values(facts, sorted(edge.reads))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from services.stage_engine.domain.advance import advance
-from services.stage_engine.domain.decision import Applied, StageChange
+from services.stage_engine.domain.advance import advance, first_ripe_ms
+from services.stage_engine.domain.decision import StageChange
 from services.stage_engine.domain.event import Tick
-from services.stage_engine.domain.lifecycle import Lifecycle, Rules
+from services.stage_engine.domain.lifecycle import Rules
 from services.stage_engine.domain.state import CustomerState
 
 _MOST_WAKE_UPS = 2_000
@@ -34,11 +34,6 @@ def next_by_time(rules: Rules, state: CustomerState, name: str) -> Coming | None
     return None
 
 
-def first_ripe_ms(rules: Rules, state: CustomerState) -> int | None:
-    """When time alone wakes a customer next, in any of the lifecycles; None when nothing waits."""
-    return min((ripe for each in rules.lifecycles if (ripe := _ripe_ms(each, state)) is not None), default=None)
-
-
 def _that_matter(rules: Rules, name: str) -> Rules:
     """The lifecycle and those whose stages decide it, so that others' timers are not waited through."""
     by_name = {each.name: each for each in rules.lifecycles}
@@ -54,12 +49,6 @@ def _decisions(rules: Rules, state: CustomerState) -> Iterator[tuple[tuple[Stage
     for _ in range(_MOST_WAKE_UPS):
         if (ripe := first_ripe_ms(rules, state)) is None:
             return
-        decision = advance(rules, state, Tick("", "", ripe))
-        assert isinstance(decision, Applied)
+        decision = advance(rules, state, Tick(ripe))
         yield decision.changes, ripe
         state = decision.state
-
-
-def _ripe_ms(lifecycle: Lifecycle, state: CustomerState) -> int | None:
-    current = state.lifecycles.get(lifecycle.name)
-    return None if current is None or current.wake_ms is None else current.wake_ms + lifecycle.lateness_ms

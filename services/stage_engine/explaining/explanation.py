@@ -13,11 +13,11 @@ import msgspec
 
 from services.stage_engine.definitions.definition import Definition
 from services.stage_engine.domain.lifecycle import Lifecycle, Rules
-from services.stage_engine.domain.own_facts import STAGES, FactView
+from services.stage_engine.domain.own_facts import STAGES, FactView, known_values
 from services.stage_engine.domain.publishing import shown_facts
 from services.stage_engine.domain.state import CustomerState, FactValue, LifecycleState
 from services.stage_engine.explaining.by_time import next_by_time
-from services.stage_engine.explaining.ways_out import Json, Standing, known_values, ways_out
+from services.stage_engine.explaining.ways_out import Json, Standing, ways_out
 from services.stage_engine.in_force import Known
 from services.stage_engine.store.listings import KeptChange
 from shared.contracts.times import to_text

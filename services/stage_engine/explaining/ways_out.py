@@ -16,7 +16,7 @@ from services.stage_engine.definitions.expressions import ConditionError, Name, 
 from services.stage_engine.definitions.parts import Part, parts_of
 from services.stage_engine.domain.conditions import Condition, Verdict
 from services.stage_engine.domain.lifecycle import Lifecycle, Transition
-from services.stage_engine.domain.own_facts import STAGES, FactFailed
+from services.stage_engine.domain.own_facts import STAGES, known_values
 from services.stage_engine.domain.publishing import shown_facts
 from services.stage_engine.domain.state import FactValue, LifecycleState
 from services.stage_engine.domain.walk import due_ms
@@ -142,19 +142,6 @@ def _reads(standing: Standing, names: Iterable[Name]) -> Json:
     known = known_values(standing.facts, read)
     shown = shown_facts(known, standing.lifecycle.own.types, standing.currency)
     return {name if name.startswith(STAGES) else f"facts.{name}": shown.get(name) for name in read}
-
-
-def known_values(facts: Mapping[str, FactValue], names: Iterable[str]) -> dict[str, FactValue]:
-    """The facts of these names that have a value and can be computed."""
-    found = {name: _value(facts, name) for name in names}
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _value(facts: Mapping[str, FactValue], name: str) -> FactValue | None:
-    try:
-        return facts.get(name)
-    except FactFailed:
-        return None
 
 
 def _may_be_moved(standing: Standing, edge: Transition, reads: Iterable[str]) -> bool:

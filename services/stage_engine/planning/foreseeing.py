@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from services.stage_engine.domain.advance import advance
-from services.stage_engine.domain.decision import Applied
 from services.stage_engine.domain.event import Tick
 from services.stage_engine.domain.state import CustomerState
 from services.stage_engine.looking_back import PastLives, look_back
 from services.stage_engine.planning.candidate import Candidate
 from services.stage_engine.planning.forecast import Foreseen, Soon, Source
-from services.stage_engine.publications.catching_up import facts_differ, meet_all
+from services.stage_engine.publications.catching_up import Course, facts_differ, meet_all
 from services.stage_engine.store import activations, listings, population, progress, publications
 from services.stage_engine.store.activations import Stored
 from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.listings import StoredState
 from services.stage_engine.store.progress import Versions
+from shared.contracts.times import DAY_MS
 from shared.db.port import Database, Transaction
 
 PLANNED = "planned"
@@ -31,31 +31,32 @@ PLANNED = "planned"
 
 _HISTORIES_AT_ONCE = 50
 _AFTER_EVERYTHING = 1 << 62
-_WEEK_MS = 7 * 24 * 3_600_000
+_WEEK_MS = 7 * DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
 class _Ahead:
-    """What customers of one partition may still have to meet: its activations, and `coming`, which there is not.
+    """What customers of one partition may still have to meet: the last activation of the course is what is tried, and is not
+    there yet.
 
     Who has not met the activation with the number `facts_from` yet needs their history for it, as does who is to be decided
     anew because an import reached behind what was decided.
     """
 
-    steps: Sequence[Stored]
-    coming: Stored
+    course: Course
     facts_from: int
 
     @property
     def last(self) -> Stored:
-        return self.steps[-1]
+        """What holds now."""
+        return self.course.activations[-2]
+
+    @property
+    def coming(self) -> Stored:
+        return self.course.activations[-1]
 
     def needs_history(self, state: CustomerState) -> bool:
         return state.activation < self.facts_from or state.behind
-
-    def not_met(self, state: CustomerState) -> Sequence[Stored]:
-        """Beginning with the one met last, as `meet_all` takes them."""
-        return [each for each in self.steps if each.number >= state.activation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +130,16 @@ class Foreseeing:
             migrate=self.candidate.migrate,
             versions={**steps[-1].versions, name: self.candidate.version},
         )
-        differ = [after.number for before, after in pairwise([*steps, coming]) if facts_differ(rulebook, before, after)]
-        return _Ahead(steps, coming, max(differ, default=0))
+        course = Course(rulebook, [*steps, coming], self.settle_ms)
+        differ = [
+            after.number for before, after in pairwise(course.activations) if facts_differ(rulebook, before, after)
+        ]
+        return _Ahead(course, max(differ, default=0))
 
     def _foreseen(self, stored: StoredState, lives: PastLives) -> Foreseen:
         ahead, customer = self._ahead[stored.partition], stored.customer
-        first = self._met(stored, stored.state, ahead.not_met(stored.state), lives)
-        state = first[-1].state if first else stored.state
-        *until, last = self._met(stored, state, (ahead.last, ahead.coming), lives)
-        before = until[-1].state if until else state
+        *until, last = meet_all(ahead.course, lives.life(customer), stored.state)
+        before = until[-1].state if until else stored.state
         return Foreseen(
             customer=customer,
             currency=self.candidate.rulebook.currency(customer.tenant),
@@ -146,7 +148,7 @@ class Foreseeing:
             changes=last.changes,
             errors=last.errors,
             source=_source(ahead, stored, lives),
-            moved_before=any(each.changes for each in (*first, *until)),
+            moved_before=any(each.changes for each in until),
             soon=Soon(
                 active=self._moves_soon(customer, ahead.last.versions, before),
                 candidate=self._moves_soon(customer, ahead.coming.versions, last.state),
@@ -159,16 +161,8 @@ class Foreseeing:
         if not any(each.wake_ms is not None and each.wake_ms <= until_ms for each in state.lifecycles.values()):
             return False
         rules = self.candidate.rulebook.rules_of(versions)(customer.tenant)
-        ticked = advance(rules, state, Tick(*customer, until_ms))
-        assert isinstance(ticked, Applied)
+        ticked = advance(rules, state, Tick(until_ms))
         return any(change.lifecycle.name == self.candidate.definition.name for change in ticked.changes)
-
-    def _met(
-        self, stored: StoredState, state: CustomerState, steps: Sequence[Stored], lives: PastLives
-    ) -> list[Applied]:
-        base, lived = lives.bases.get(stored.customer), lives.lived.get(stored.customer, ())
-        rulebook, tenant = self.candidate.rulebook, stored.customer.tenant
-        return meet_all(rulebook, tenant, state, steps, lived, self.settle_ms, base)
 
 
 def _source(ahead: _Ahead, stored: StoredState, lives: PastLives) -> Source:

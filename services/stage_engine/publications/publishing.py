@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import uuid_utils
 
-from services.stage_engine.definitions.definition import Definition, parse_definition
+from services.stage_engine.definitions.definition import Definition
+from services.stage_engine.definitions.stored import parsed
 from services.stage_engine.definitions.together import check_together
 from services.stage_engine.publications.control import message
 from services.stage_engine.store import lifecycles, publications
@@ -43,6 +45,13 @@ class Published:
     new: bool
 
 
+class _Turn(NamedTuple):
+    """What a publication follows: the number that it gets, and the version that was active before it."""
+
+    number: int
+    active: Stored
+
+
 async def publish(database: Database, log: Log, definition: Definition, request: Request) -> Published:
     """Publish a file as the next version of its lifecycle.
 
@@ -50,15 +59,15 @@ async def publish(database: Database, log: Log, definition: Definition, request:
     the others, DatabaseConflict when somebody else published meanwhile, LogUnavailable when it is not announced yet.
     """
     async with database.transaction() as transaction:
-        active = await _active(transaction, definition.name)
-        if active.digest == definition.digest:
+        turn = await _turn(transaction, definition.name)
+        if turn.active.digest == definition.digest:
             found = Published((await publications.of_lifecycle(transaction, definition.name))[-1], new=False)
         else:
             await check_fit(transaction, definition)
             version = await version_of(transaction, definition)
             stored = Stored(definition.name, version, definition.digest, definition.body)
             await lifecycles.add(transaction, stored, request.now_ms)
-            found = Published(await _store(transaction, _parsed(active), (definition, version), request), new=True)
+            found = Published(await _store(transaction, turn, (definition, version), request), new=True)
     await announce(log, found.publication)
     return found
 
@@ -66,11 +75,11 @@ async def publish(database: Database, log: Log, definition: Definition, request:
 async def roll_back(database: Database, log: Log, name: str, version: int | None, request: Request) -> Published:
     """Publish an earlier version again: the one active before, or the one named. Raises as `publish` does."""
     async with database.transaction() as transaction:
-        active = await _active(transaction, name)
-        earlier = await _earlier(transaction, active, version)
-        target = _parsed(earlier)
+        turn = await _turn(transaction, name)
+        earlier = await _earlier(transaction, turn.active, version)
+        target = parsed(earlier)
         await check_fit(transaction, target)
-        found = Published(await _store(transaction, _parsed(active), (target, earlier.version), request), new=True)
+        found = Published(await _store(transaction, turn, (target, earlier.version), request), new=True)
     await announce(log, found.publication)
     return found
 
@@ -79,7 +88,7 @@ async def earlier_version(database: Database, name: str, version: int | None) ->
     """What `roll_back` would publish again: the definition and its number. Raises Permanent when there is none."""
     async with database.reading() as transaction:
         found = await _earlier(transaction, await _active(transaction, name), version)
-    return _parsed(found), found.version
+    return parsed(found), found.version
 
 
 async def announce(log: Log, publication: Publication) -> None:
@@ -90,6 +99,17 @@ async def announce(log: Log, publication: Publication) -> None:
             await producer.append_to(Topic.EVENTS, partition, [message(publication)])
     finally:
         await producer.close()
+
+
+async def _turn(transaction: Transaction, name: str) -> _Turn:
+    """Wait for whoever publishes any lifecycle at the moment, so that what is checked against the others holds.
+
+    The number is read before that: whoever has waited for a publication of the same lifecycle has not seen it, and their
+    number is taken. Raises Permanent when the lifecycle is not registered.
+    """
+    number = await publications.next_number(transaction, name)
+    await publications.take_turns(transaction)
+    return _Turn(number, await _active(transaction, name))
 
 
 async def _active(transaction: Transaction, name: str) -> Stored:
@@ -116,7 +136,7 @@ async def _earlier(transaction: Transaction, active: Stored, version: int | None
 
 async def check_fit(transaction: Transaction, definition: Definition) -> None:
     """Check a definition against the active ones of the other lifecycles. Raises DefinitionError."""
-    others = [_parsed(each) for each in await lifecycles.newest(transaction) if each.name != definition.name]
+    others = [parsed(each) for each in await lifecycles.newest(transaction) if each.name != definition.name]
     check_together([definition, *others])
 
 
@@ -129,15 +149,14 @@ async def version_of(transaction: Transaction, definition: Definition) -> int:
 
 
 async def _store(
-    transaction: Transaction, active: Definition, target: tuple[Definition, int], request: Request
+    transaction: Transaction, turn: _Turn, target: tuple[Definition, int], request: Request
 ) -> Publication:
     definition, version = target
-    migrate = check_stages(active, definition, request.migrate)
-    number = len(await publications.of_lifecycle(transaction, definition.name)) + 1
+    migrate = check_stages(parsed(turn.active), definition, request.migrate)
     publication = Publication(
         publish_id=str(uuid_utils.uuid7()),
         lifecycle=definition.name,
-        number=number,
+        number=turn.number,
         version=version,
         message=request.message,
         author=request.author,
@@ -172,7 +191,3 @@ def check_stages(active: Definition, definition: Definition, added: Mapping[str,
 def _before(published: Sequence[Publication], active: int) -> int:
     """The version that was active before."""
     return next((each.version for each in reversed(published) if each.version != active), 0)
-
-
-def _parsed(stored: Stored) -> Definition:
-    return parse_definition(f"{stored.name} version {stored.version}", stored.body)

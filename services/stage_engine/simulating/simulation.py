@@ -30,7 +30,6 @@ def simulate(rules: Rules, events: Iterable[Event], until_ms: int | None) -> Ite
         last = max(last, event.arrival_ms)
         yield Step(event, decision, state)
     if until_ms is not None and until_ms > last:
-        tick = Tick("", "", until_ms)
-        decision = advance(rules, state, tick)
-        assert isinstance(decision, Applied)
-        yield Step(tick, decision, decision.state)
+        tick = Tick(until_ms)
+        met = advance(rules, state, tick)
+        yield Step(tick, met, met.state)

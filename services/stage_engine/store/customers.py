@@ -61,6 +61,21 @@ async def ripe_customers(transaction: Transaction, partition: int, until_ms: int
     return [CustomerKey(*tuple(row)) for row in found]
 
 
+async def ripe_timers(
+    transaction: Transaction, partitions: Sequence[int], until_ms: int, limit: int
+) -> tuple[int, int | None]:
+    """How many wake-ups of some partitions are ripe, counted up to a limit, and since when the oldest of these is."""
+    ripe = (
+        select(tables.timers.c.ripe_ms)
+        .where(tables.timers.c.partition.in_(partitions), tables.timers.c.ripe_ms <= until_ms)
+        .limit(limit)
+        .subquery()
+    )
+    found = await transaction.execute(select(func.count(), func.min(ripe.c.ripe_ms)).select_from(ripe))
+    count, oldest = tuple(found.one())
+    return count, oldest
+
+
 async def first_ripe_ms(transaction: Transaction, partition: int) -> int | None:
     """When the partition's first wake-up is ripe; None when nothing is armed."""
     found = await transaction.execute(

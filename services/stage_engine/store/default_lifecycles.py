@@ -37,8 +37,8 @@ async def is_known(transaction: Transaction, tenant: str) -> bool:
     return found.first() is not None
 
 
-async def all_tenants(transaction: Transaction, after: str, limit: int) -> list[TenantListed]:
-    """Tenants by name, those behind `after`."""
+async def all_tenants(transaction: Transaction) -> list[TenantListed]:
+    """All tenants, by name."""
     columns = (tenants.c.tenant, tenants.c.currency, tenants.c.created_ms, tenants.c.default_lifecycle)
-    statement = select(*columns).where(tenants.c.tenant > after).order_by(tenants.c.tenant).limit(limit)
+    statement = select(*columns).order_by(tenants.c.tenant)
     return [TenantListed(*tuple(row)) for row in await transaction.execute(statement)]

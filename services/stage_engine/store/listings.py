@@ -83,11 +83,8 @@ async def located(transaction: Transaction, tenant: str, customer_id: str) -> tu
 
 async def state_of(transaction: Transaction, tenant: str, customer_id: str) -> CustomerState | None:
     """A customer's state, or None for one who was never heard of."""
-    found = await transaction.execute(
-        select(customers.c.state).where(customers.c.tenant == tenant, customers.c.customer_id == customer_id)
-    )
-    stored = found.scalar_one_or_none()
-    return None if stored is None else decode_state(stored)
+    found = await located(transaction, tenant, customer_id)
+    return found[1] if found else None
 
 
 async def changes_of(

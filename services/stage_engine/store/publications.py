@@ -35,6 +35,18 @@ async def add(transaction: Transaction, publication: Publication) -> bool:
     return bool(await transaction.insert_new(publications, _COLUMNS, [row], ("publish_id",)))
 
 
+async def next_number(transaction: Transaction, lifecycle: str) -> int:
+    """The number that the next publication of a lifecycle gets."""
+    last = select(func.max(publications.c.number)).where(publications.c.lifecycle == lifecycle)
+    return ((await transaction.execute(last)).scalar_one() or 0) + 1
+
+
+async def take_turns(transaction: Transaction) -> None:
+    """Wait until nobody else who took their turn is in the midst of publishing, whatever the lifecycle."""
+    first = select(publications.c.publish_id).where(publications.c.number == 1).order_by(publications.c.lifecycle)
+    await transaction.execute(first.with_for_update())
+
+
 async def of_lifecycle(transaction: Transaction, lifecycle: str) -> list[Publication]:
     """All of a lifecycle, the first one first."""
     columns = [publications.c[name] for name in _COLUMNS]

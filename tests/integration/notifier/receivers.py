@@ -25,11 +25,13 @@ async def until(condition: Callable[[], bool], what: str, timeout_seconds: float
 
 @dataclass
 class Mailbox:
-    """What a mail server has taken. `answers` maps a recipient to an SMTP answer other than 250."""
+    """What a mail server has taken, and over how many connections. `answers` maps a recipient to an SMTP answer other
+    than 250."""
 
     url: str = ""
     messages: list[EmailMessage] = field(default_factory=list)
     raw: list[bytes] = field(default_factory=list)
+    connections: int = 0
     answers: dict[str, list[str]] = field(default_factory=dict)
 
     async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:
@@ -54,7 +56,12 @@ async def mail_server() -> AsyncIterator[Mailbox]:
     """An aiosmtpd server on a free port."""
     mailbox = Mailbox()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: SMTP(mailbox, loop=loop, hostname="test"), "127.0.0.1", 0)
+
+    def connected() -> SMTP:
+        mailbox.connections += 1
+        return SMTP(mailbox, loop=loop, hostname="test")
+
+    server = await loop.create_server(connected, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()[:2]
     mailbox.url = f"smtp://{host}:{port}"
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from dataclasses import replace
 
@@ -189,7 +190,9 @@ async def test_two_processes_on_one_database_send_each_delivery_once(database_ur
         assert len(posted) == len(set(posted)) == 150
 
 
-async def test_what_a_crashed_process_had_claimed_is_sent_by_another(database_url: str) -> None:
+async def test_what_a_crashed_process_had_sent_and_not_recorded_is_sent_again_under_its_message_id(
+    database_url: str,
+) -> None:
     clock = Clock()
     async with open_house(database_url, clock=clock, delivery_lease_seconds=30) as house:
         await waiting_offer(house, Customer("c-1"))
@@ -198,8 +201,13 @@ async def test_what_a_crashed_process_had_claimed_is_sent_by_another(database_ur
         [claimed] = (await crashed.claim({f"email:{TENANT}": 8})).pending
         [row] = await house.rows(tables.due)
         assert row["lease_token"] == claimed.lease_token
+        # The mail server has taken it; the process dies before it writes that down.
+        assert (await house.notifier.dispatcher.send(claimed)).ok
         clock.ahead_ms = 7 * DAY_MS + 31_000
-        await until(lambda: BACK_TO_BUSINESS in house.mailbox.subjects(), "the letter from the survivor")
+        await until(lambda: house.mailbox.subjects().count(BACK_TO_BUSINESS) == 2, "the letter from the survivor")
+        first, again = (one for one in house.mailbox.messages if one["Subject"] == BACK_TO_BUSINESS)
+        assert first["Message-ID"]
+        assert first["Message-ID"] == again["Message-ID"]
 
 
 async def test_one_click_unsubscribe_ends_marketing_at_once_and_tells_the_engine(house: House) -> None:
@@ -251,6 +259,19 @@ async def test_final_outcomes_are_published_once_each(house: House) -> None:
     assert (found["welcome"]["outcome"], found["welcome"]["reason"]) == ("suppressed", "no_consent")
     assert found["webhook"]["outcome"] == "sent"
     assert set(found["webhook"]) == set(CampaignOutcome.__struct_fields__)
+
+
+async def test_a_console_consumer_reads_the_outcomes(house: House) -> None:
+    """With nothing of ours: CloudEvents in structured JSON mode, under the key of the customer."""
+    await house.say(Customer("c-1", consent={}).moves("lead"))
+    [record] = await read_topic(house.resources.log, Topic.CAMPAIGN_OUTCOMES, 1)
+    said = json.loads(record.value or b"")
+    assert (said["specversion"], said["datacontenttype"], said["type"]) == (
+        "1.0", "application/json", "campaign.outcome",
+    )  # fmt: skip
+    assert record.key == f"{said['tenant']}:{said['subject']}".encode() == b"shop:c-1"
+    assert dict(record.headers)["content-type"] == b"application/cloudevents+json; charset=utf-8"
+    assert said["data"]["reason"] == "no_consent"
 
 
 async def test_a_busy_mail_server_is_tried_again_and_a_refusal_is_final(house: House) -> None:

@@ -12,12 +12,16 @@ import msgspec
 import pytest
 from sqlalchemy import Table, func, select
 
+from services.stage_engine.rebuilding import Difference, Rebuild
+from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import tables
+from shared.auth.tenants import Tenants
 from shared.contracts.cloudevent import decode
 from shared.contracts.stage_changed import StageChanged, read_stage_changed
 from shared.contracts.topics import Topic
 from shared.db.port import Database
 from shared.log.port import Log, Membership, Record, TopicPartition
+from shared.service import Resources
 
 _POLL_SECONDS = 0.03
 
@@ -85,6 +89,14 @@ async def changes(database: Database, customer: str, tenant: str = "acme") -> li
 async def path(database: Database, customer: str, lifecycle: str = "ecommerce") -> list[str]:
     """The stages that a customer went through."""
     return [each.data.to for each in await changes(database, customer) if each.data.lifecycle == lifecycle]
+
+
+async def differences(resources: Resources) -> list[Difference]:
+    """What living all history again gives otherwise."""
+    settings, database = resources.settings, resources.database
+    rulebook = RuleBook({}, Tenants(database), settings.default_currency)
+    work = Rebuild(database, rulebook, int(settings.backfill_settle_seconds * 1000))
+    return [each async for page in work.pages() for each in page.differences]
 
 
 async def published(log: Log, topic: Topic) -> list[Record]:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import aclosing
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 from zoneinfo import ZoneInfo
 
 from services.stage_engine.backtesting.backtest import Backtest
 from services.stage_engine.backtesting.findings import Findings, begin
 from services.stage_engine.backtesting.periods import Asked, span
 from services.stage_engine.definitions.definition import parse_definition
-from services.stage_engine.ownership import Workshop
 from services.stage_engine.planning.candidate import load_candidate
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import listings, progress, tables
@@ -116,11 +113,11 @@ async def test_history_that_was_trimmed_is_gone_on_from(sql_stack: Stack, tmp_pa
             await _live(resources)
             await _settled(resources)
             assert engine._workshop is not None
-            workshop = cast("Workshop", SimpleNamespace(batches=engine._workshop.batches))
+            batches = engine._workshop.batches
         for row in await rows(resources.database, tables.progress):
             identity = await resources.log.identity()
             claim, _ = await progress.claim(resources.database, row["partition"], "test", identity)
-            await trim_step(workshop, claim, now_ms() - 25 * DAY_MS)
+            await trim_step(batches, claim, now_ms() - 25 * DAY_MS)
         trimmed = await rows(resources.database, tables.bases)
         found = await _find(resources.database, CLUB + "# as it is\n")
         assert found.trimmed.customers == len(trimmed) > 0

@@ -3,57 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
-import httpx2
 import pytest
 from sqlalchemy import update
 
 from services.stage_engine.domain.publishing import change_id
-from services.stage_engine.main import build
 from services.stage_engine.store.tables import stages
-from shared.auth.keys import KeyRequest, Keys
 from shared.contracts.times import now_ms, to_text
-from shared.http.app import create_app
-from shared.http.server import running
 from tests.integration.stage_engine.events import Given, append, purchase, signup
 from tests.integration.stage_engine.observing import until_handled
+from tests.integration.stage_engine.serving import Served, served, unregistered
 from tests.integration.stage_engine.stack import Stack
 
 HAPPENED = now_ms() - 60_000
 CARE_STAGES = "escalated, overdue, reopened, complaint_open, answered, no_complaint, resolved"
-
-
-@dataclass(frozen=True)
-class Api:
-    """An engine's HTTP side and a key for each of two tenants, and one that may not read."""
-
-    client: httpx2.AsyncClient
-    acme: str
-    other: str
-    writer: str
-
-    async def get(self, path: str, token: str | None = None, status: int = 200) -> Any:
-        answer = await self.client.get(path, headers={"Authorization": f"Bearer {token or self.acme}"})
-        assert answer.status_code == status, answer.text
-        return answer.json()
-
-
-@asynccontextmanager
-async def _serving(stack: Stack) -> AsyncIterator[Api]:
-    async with stack.process(http_port=0) as resources:
-        keys = Keys(resources.database, "BRL")
-        acme = await keys.create(KeyRequest("acme", ["customers:read"]))
-        other = await keys.create(KeyRequest("other", ["customers:read"], currency="JPY"))
-        writer = await keys.create(KeyRequest("acme", ["events:write"]))
-        await append(resources.log, _events())
-        engine = build(resources)
-        async with running(create_app([engine], resources), [engine], resources.settings) as address:
-            await until_handled(resources.database, resources.log)
-            async with httpx2.AsyncClient(base_url=address, timeout=10) as client:
-                yield Api(client, acme.token, other.token, writer.token)
 
 
 def _events() -> list[Any]:
@@ -64,12 +28,14 @@ def _events() -> list[Any]:
 
 
 @pytest.fixture
-async def api(sql_stack: Stack) -> AsyncIterator[Api]:
-    async with _serving(sql_stack) as serving:
-        yield serving
+async def api(sql_stack: Stack) -> AsyncIterator[Served]:
+    async with served(sql_stack) as api:
+        await append(api.resources.log, _events())
+        await until_handled(api.resources.database, api.resources.log)
+        yield api
 
 
-async def test_customers_are_listed_with_counts_per_stage(api: Api) -> None:
+async def test_customers_are_listed_with_counts_per_stage(api: Served) -> None:
     everybody = await api.get("/v1/customers")
     assert everybody["lifecycle"] == "ecommerce"
     assert everybody["counts"] == {"first_time_customer": 1, "lead": 5}
@@ -97,7 +63,7 @@ async def test_customers_are_listed_with_counts_per_stage(api: Api) -> None:
     ],
 )
 async def test_a_lifecycle_or_stage_that_does_not_exist_is_refused_with_those_that_do(
-    api: Api, asked: str, parameter: str, named: str, meant: str | None
+    api: Served, asked: str, parameter: str, named: str, meant: str | None
 ) -> None:
     refused = await api.get(f"/v1/customers?{asked}", status=422)
     assert refused["type"] == "urn:jornada:problem:invalid-request"
@@ -116,40 +82,38 @@ async def test_a_lifecycle_or_stage_that_does_not_exist_is_refused_with_those_th
     ],
 )
 async def test_a_parameter_that_nobody_reads_is_refused_rather_than_passed_over(
-    api: Api, asked: str, told: str
+    api: Served, asked: str, told: str
 ) -> None:
     refused = await api.get(f"/v1/customers{asked}", status=422)
     assert refused["errors"][0]["advice"] == told
-    await api.get(f"/v1/customers{asked}", token="jrn_none.of", status=401)
+    unknown = {"Authorization": "Bearer jrn_none.of"}
+    await api.ask("GET", f"/v1/customers{asked}", status=401, headers=unknown)
 
 
-async def test_a_stage_that_nobody_is_in_is_an_empty_list(api: Api) -> None:
+async def test_a_stage_that_nobody_is_in_is_an_empty_list(api: Served) -> None:
     nobody = await api.get("/v1/customers?stage=churned")
     assert (nobody["customers"], nobody["next"]) == ([], None)
 
 
 async def test_a_stage_that_its_lifecycle_no_longer_has_can_be_asked_for_while_somebody_is_in_it(
-    api: Api, sql_stack: Stack
+    api: Served,
 ) -> None:
-    async with sql_stack.process() as resources, resources.database.transaction() as transaction:
+    async with api.resources.database.transaction() as transaction:
         await transaction.execute(update(stages).where(stages.c.stage == "lead").values(stage="former"))
     assert len((await api.get("/v1/customers?stage=former"))["customers"]) == 5
-    await api.get("/v1/customers?stage=former", api.other)
+    await api.get("/v1/customers?stage=former", api.other_admin)
     refused = await api.get("/v1/customers?stage=formr", status=422)
     assert "former" in refused["detail"]
 
 
 async def test_before_an_engine_has_registered_its_lifecycles_the_list_says_so(sqlite_stack: Stack) -> None:
     await sqlite_stack.create()
-    async with sqlite_stack.process() as resources:
-        made = await Keys(resources.database, "BRL").create(KeyRequest("acme", ["customers:read"]))
-        app = create_app([build(resources)], resources)
-        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://engine") as client:
-            answer = await client.get("/v1/customers", headers={"Authorization": f"Bearer {made.token}"})
-            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    async with unregistered(sqlite_stack) as api:
+        answer = await api.ask("GET", "/v1/customers", status=503)
+        assert answer.headers["retry-after"] == "1"
 
 
-async def test_a_long_list_comes_in_pages_that_neither_skip_nor_repeat(api: Api) -> None:
+async def test_a_long_list_comes_in_pages_that_neither_skip_nor_repeat(api: Served) -> None:
     found, after, pages = [], "", 0
     while after is not None:
         page = await api.get(f"/v1/customers?stage=lead&limit=2&after={after}")
@@ -159,7 +123,7 @@ async def test_a_long_list_comes_in_pages_that_neither_skip_nor_repeat(api: Api)
     assert pages == 3
 
 
-async def test_one_customer_has_stage_since_and_facts(api: Api) -> None:
+async def test_one_customer_has_stage_since_and_facts(api: Served) -> None:
     ana = await api.get("/v1/customers/ana")
     assert ana["lifecycles"] == {
         "customer_care": {
@@ -181,7 +145,7 @@ async def test_one_customer_has_stage_since_and_facts(api: Api) -> None:
     assert ana["facts"]["last_purchase_at"] == to_text(HAPPENED)
 
 
-async def test_stage_changes_say_why(api: Api) -> None:
+async def test_stage_changes_say_why(api: Served) -> None:
     answer = await api.get("/v1/customers/ana/stage-changes")
     assert [each["sequence"] for each in answer["stage_changes"]] == [1, 2, 3, 4]
     last = answer["stage_changes"][-1]
@@ -195,40 +159,40 @@ async def test_stage_changes_say_why(api: Api) -> None:
     assert rest["next"] == 3
 
 
-async def test_an_unknown_customer_is_not_found(api: Api) -> None:
+async def test_an_unknown_customer_is_not_found(api: Served) -> None:
     for path in ("/v1/customers/nobody", "/v1/customers/nobody/stage-changes"):
         answer = await api.get(path, status=404)
         assert "nobody" in answer["detail"]
 
 
-async def test_a_tenant_sees_its_own_customers_only(api: Api) -> None:
-    theirs = await api.get("/v1/customers", api.other)
+async def test_a_tenant_sees_its_own_customers_only(api: Served) -> None:
+    theirs = await api.get("/v1/customers", api.other_admin)
     assert [each["customer_id"] for each in theirs["customers"]] == ["ana"]
     assert theirs["counts"] == {"lead": 1}
-    ana = await api.get("/v1/customers/ana", api.other)
-    assert (ana["lifecycles"]["ecommerce"]["stage"], ana["currency"]) == ("lead", "JPY")
-    changes = await api.get("/v1/customers/ana/stage-changes", api.other)
+    ana = await api.get("/v1/customers/ana", api.other_admin)
+    assert (ana["lifecycles"]["ecommerce"]["stage"], ana["currency"]) == ("lead", "USD")
+    changes = await api.get("/v1/customers/ana/stage-changes", api.other_admin)
     assert [each["to"] for each in changes["stage_changes"]] == ["prospect", "lead", "no_complaint"]
-    await api.get("/v1/customers/lead-1", api.other, status=404)
+    await api.get("/v1/customers/lead-1", api.other_admin, status=404)
 
 
-async def test_a_key_without_the_scope_or_no_key_reads_nothing(api: Api) -> None:
+async def test_a_key_without_the_scope_or_no_key_reads_nothing(api: Served) -> None:
     for path in ("/v1/customers", "/v1/customers/ana", "/v1/customers/ana/stage-changes"):
         assert "customers:read" in (await api.get(path, api.writer, status=403))["detail"]
         assert (await api.client.get(path)).status_code == 401
 
 
-async def test_readiness_and_liveness_answer(api: Api) -> None:
+async def test_readiness_and_liveness_answer(api: Served) -> None:
     ready = await api.get("/readyz")
     assert ready["ready"] is True
     assert (await api.get("/livez"))["alive"] is True
 
 
 @pytest.mark.parametrize("odd", ["%00", "a%00b", "x" * 9_000])
-async def test_odd_customer_ids_are_simply_not_found(api: Api, odd: str) -> None:
+async def test_odd_customer_ids_are_simply_not_found(api: Served, odd: str) -> None:
     await api.get(f"/v1/customers/{odd}", status=404)
 
 
 @pytest.mark.parametrize("asked", ["limit=0", "limit=501", "limit=many", "after=a%00b"])
-async def test_a_wrong_page_is_refused_by_name(api: Api, asked: str) -> None:
+async def test_a_wrong_page_is_refused_by_name(api: Served, asked: str) -> None:
     assert asked.partition("=")[0] in str(await api.get(f"/v1/customers?{asked}", status=422))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from services.stage_engine.domain.publishing import change_id
 from services.stage_engine.store import tables
 from shared.contracts.cloudevent import CONTENT_TYPE, decode, record_key
@@ -23,6 +25,13 @@ from tests.integration.stage_engine.observing import (
     until_handled,
 )
 from tests.integration.stage_engine.stack import PARTITIONS, Stack
+
+WRITTEN = {
+    Topic.STAGE_CHANGED: "customer.stage_changed",
+    Topic.CUSTOMER_UPDATED: "customer.updated",
+    Topic.DEAD_LETTERS: "event.dead_lettered",
+}
+ATTRIBUTES = {"specversion", "id", "source", "type", "subject", "time", "tenant", "datacontenttype", "data"}
 
 
 async def test_events_become_stage_changes_in_the_table_and_on_the_topic(stack: Stack) -> None:
@@ -80,6 +89,26 @@ async def test_a_published_change_says_why_by_the_contract(stack: Stack) -> None
     assert data.previous_stage_entered_at == to_text(happened + 1)
     assert (data.customer.name, data.customer.email) == ("Ana", "ana@shop.example")
     assert data.customer.stages["ecommerce"].stage == "repeat_customer"
+
+
+async def test_a_console_consumer_reads_every_record_that_the_engine_writes(stack: Stack) -> None:
+    """With nothing of ours: CloudEvents in structured JSON mode, under the key of the customer."""
+    async with stack.process() as resources, engine_running(resources):
+        broken = message("ana", "broken", "purchase", {"order_id": "o1"})
+        await append(resources.log, [signup("ana"), broken])
+        await until_handled(resources.database, resources.log)
+        for topic, type_ in WRITTEN.items():
+            records = await published(resources.log, topic)
+            assert records
+            for record in records:
+                said = json.loads(record.value or b"")
+                assert set(said) == ATTRIBUTES
+                assert (said["specversion"], said["datacontenttype"]) == ("1.0", "application/json")
+                assert (said["type"], said["tenant"], said["subject"]) == (type_, "acme", "ana")
+                assert record.key == b"acme:ana"
+                told = dict(record.headers)
+                assert told["content-type"] == b"application/cloudevents+json; charset=utf-8"
+                assert told["type"] == type_.encode()
 
 
 async def test_customer_updated_carries_the_newest_version_by_revision(stack: Stack) -> None:

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import httpx2
 import pytest
 from sqlalchemy import update
 
 from services.stage_engine.definitions.definition import parse_definition
-from services.stage_engine.main import build
 from services.stage_engine.publications.publishing import Request, publish
 from services.stage_engine.store import activations, tables
 from services.stage_engine.store.activations import Stored
-from shared.auth.keys import KeyRequest, Keys
 from shared.contracts.times import DAY_MS, MINUTE_MS, now_ms, to_text
-from shared.http.app import create_app
-from shared.service import Resources
-from tests.integration.stage_engine.engines import engine_running
 from tests.integration.stage_engine.events import Given, append, purchase, signup, visit
 from tests.integration.stage_engine.observing import rows, until, until_handled
+from tests.integration.stage_engine.serving import Served, served
 from tests.integration.stage_engine.stack import Stack
 
 HAPPENED = now_ms() - 60_000
@@ -43,52 +35,20 @@ transitions:
 """
 
 
-@dataclass(frozen=True)
-class Api:
-    """The engine's HTTP side, with a key for each of two tenants, and one that may not read."""
-
-    client: httpx2.AsyncClient
-    acme: str
-    other: str
-    writer: str
-
-    async def get(self, path: str, token: str | None = None, status: int = 200) -> Any:
-        answer = await self.client.get(path, headers={"Authorization": f"Bearer {token or self.acme}"})
-        assert answer.status_code == status, answer.text
-        return answer.json()
-
-
 @pytest.fixture
-async def resources(sql_stack: Stack, tmp_path: Path) -> AsyncIterator[Resources]:
+async def api(sql_stack: Stack, tmp_path: Path) -> AsyncIterator[Served]:
+    """Ana has bought and visited, an id with a slash too, and another tenant has an Ana of its own."""
     file = tmp_path / "club.yaml"
     file.write_text(CLUB)
-    async with sql_stack.process(lifecycles=(str(file), "customer_care", "ecommerce")) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def api(resources: Resources) -> AsyncIterator[Api]:
-    """Ana has bought and visited, an id with a slash too, and another tenant has an Ana of its own."""
     theirs = Given(time_ms=HAPPENED, tenant="other")
     ana = [signup("ana", given=AT), purchase("ana", "o1", AT), visit("ana", "v1", AT)]
-    async with _keys(resources) as found, engine_running(resources):
-        await append(resources.log, [*ana, visit("shop/7 50%", given=AT), visit("ana", given=theirs)])
-        await until_handled(resources.database, resources.log)
-        yield found
+    async with served(sql_stack, lifecycles=(str(file), "customer_care", "ecommerce")) as api:
+        await append(api.resources.log, [*ana, visit("shop/7 50%", given=AT), visit("ana", given=theirs)])
+        await until_handled(api.resources.database, api.resources.log)
+        yield api
 
 
-@asynccontextmanager
-async def _keys(resources: Resources) -> AsyncIterator[Api]:
-    keys = Keys(resources.database, "BRL")
-    acme = await keys.create(KeyRequest("acme", ["customers:read"]))
-    other = await keys.create(KeyRequest("other", ["customers:read"], currency="JPY"))
-    writer = await keys.create(KeyRequest("acme", ["events:write"]))
-    transport = httpx2.ASGITransport(create_app([build(resources)], resources))
-    async with httpx2.AsyncClient(transport=transport, base_url="http://engine") as client:
-        yield Api(client, acme.token, other.token, writer.token)
-
-
-async def test_stage_way_here_and_every_way_out_are_explained(api: Api) -> None:
+async def test_stage_way_here_and_every_way_out_are_explained(api: Served) -> None:
     found = await api.get("/v1/customers/ana/explanation")
     assert (found["customer_id"], found["currency"]) == ("ana", "BRL")
     assert found["facts"]["revenue"] == "12.50"
@@ -135,42 +95,42 @@ async def test_stage_way_here_and_every_way_out_are_explained(api: Api) -> None:
     }
 
 
-async def test_the_answer_can_be_asked_for_again_and_only_its_moment_differs(api: Api) -> None:
+async def test_the_answer_can_be_asked_for_again_and_only_its_moment_differs(api: Served) -> None:
     first, second = [await api.get("/v1/customers/ana/explanation") for _ in range(2)]
     assert first.pop("at") <= second.pop("at")
     assert first == second
 
 
-async def test_an_id_with_a_slash_is_explained(api: Api) -> None:
+async def test_an_id_with_a_slash_is_explained(api: Served) -> None:
     found = await api.get("/v1/customers/shop%2F7%2050%25/explanation")
     assert found["customer_id"] == "shop/7 50%"
     assert found["lifecycles"]["club"]["stage"] == "guest"
 
 
-async def test_an_unknown_customer_is_not_found(api: Api) -> None:
+async def test_an_unknown_customer_is_not_found(api: Served) -> None:
     assert "nobody" in (await api.get("/v1/customers/nobody/explanation", status=404))["detail"]
     await api.get("/v1/customers/shop/7%2050%25/explanation", status=404)
     await api.get("/v1/customers/a%00b/explanation", status=404)
 
 
-async def test_a_tenant_is_told_of_its_own_customers_only_and_in_its_own_currency(api: Api) -> None:
-    theirs = await api.get("/v1/customers/ana/explanation", api.other)
-    assert (theirs["lifecycles"]["club"]["stage"], theirs["currency"]) == ("guest", "JPY")
+async def test_a_tenant_is_told_of_its_own_customers_only_and_in_its_own_currency(api: Served) -> None:
+    theirs = await api.get("/v1/customers/ana/explanation", api.other_admin)
+    assert (theirs["lifecycles"]["club"]["stage"], theirs["currency"]) == ("guest", "USD")
     assert theirs["facts"]["orders"] == 0
-    await api.get("/v1/customers/shop%2F7%2050%25/explanation", api.other, status=404)
+    await api.get("/v1/customers/shop%2F7%2050%25/explanation", api.other_admin, status=404)
 
 
-async def test_a_key_without_the_scope_or_no_key_is_told_nothing(api: Api) -> None:
+async def test_a_key_without_the_scope_or_no_key_is_told_nothing(api: Served) -> None:
     path = "/v1/customers/ana/explanation"
     assert "customers:read" in (await api.get(path, api.writer, status=403))["detail"]
     assert (await api.client.get(path)).status_code == 401
 
 
-async def test_a_past_move_keeps_the_reason_of_its_day_when_the_rules_change(api: Api, resources: Resources) -> None:
+async def test_a_past_move_keeps_the_reason_of_its_day_when_the_rules_change(api: Served) -> None:
     before = (await api.get("/v1/customers/ana/explanation"))["lifecycles"]["club"]["last_change"]
     stricter = CLUB.replace("revenue >= 10.0", "revenue >= 500.0").replace("visits >= 5", "visits >= 7")
     definition = parse_definition("club.yaml", stricter)
-    await publish(resources.database, resources.log, definition, Request("stricter", "tester", now_ms()))
+    await publish(api.resources.database, api.resources.log, definition, Request("stricter", "tester", now_ms()))
 
     async def met() -> bool:
         return bool((await api.get("/v1/customers/ana/explanation"))["lifecycles"]["club"]["version"] == 2)
@@ -182,15 +142,12 @@ async def test_a_past_move_keeps_the_reason_of_its_day_when_the_rules_change(api
     assert club["ways_out"][1]["when"]["text"] == "facts.visits >= 7 || facts.referrals >= 1"
 
 
-async def test_a_customer_who_has_not_met_a_new_version_is_explained_by_the_one_before(
-    api: Api, resources: Resources
-) -> None:
-    stored = await rows(resources.database, tables.activations)
-    [partition] = {
-        row["partition"] for row in await rows(resources.database, tables.customers, customer_id="shop/7 50%")
-    }
+async def test_a_customer_who_has_not_met_a_new_version_is_explained_by_the_one_before(api: Served) -> None:
+    database = api.resources.database
+    stored = await rows(database, tables.activations)
+    [partition] = {row["partition"] for row in await rows(database, tables.customers, customer_id="shop/7 50%")}
     [old] = [row for row in stored if row["partition"] == partition]
-    async with resources.database.transaction() as transaction:
+    async with database.transaction() as transaction:
         # As a control record leaves it, before the sweep has come to the customer.
         new = Stored(
             partition, 1, "p", "club", 2, 99, now_ms(), False, {}, {"club": 2, "ecommerce": 1, "customer_care": 1}

@@ -17,11 +17,8 @@ from sqlalchemy import select
 
 from services.stage_engine.api.moves import moves_router
 from services.stage_engine.domain.by_hand import MANUAL_MOVE
-from services.stage_engine.rebuilding import Rebuild
-from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import tables
 from shared.auth.keys import KeyRequest, Keys
-from shared.auth.tenants import Tenants
 from shared.contracts.cloudevent import BACKFILL, decode
 from shared.contracts.dead_letters import DeadLetterReason
 from shared.contracts.stage_changed import ManualCause, RecomputedCause
@@ -36,6 +33,7 @@ from tests.integration.stage_engine.engines import engine_running, lifecycle_fil
 from tests.integration.stage_engine.events import TRACE, Given, append, message, purchase, signup, visit
 from tests.integration.stage_engine.observing import (
     changes,
+    differences,
     of_customer,
     path,
     published,
@@ -89,12 +87,6 @@ async def outcome(api: Served, move_id: str, at: str = ANA) -> Any:
     """What became of a move, once everything in the log is handled."""
     await until_handled(api.resources.database, api.resources.log)
     return await api.get(f"{at}/moves/{quote(move_id, safe='')}")
-
-
-async def differences(resources: Resources) -> Sequence[object]:
-    """What living all history again gives otherwise."""
-    work = Rebuild(resources.database, RuleBook({}, Tenants(resources.database), "BRL"), 1_000)
-    return [each async for page in work.pages() for each in page.differences]
 
 
 async def test_a_move_is_taken_and_comes_out_as_a_stage_change_that_names_it(

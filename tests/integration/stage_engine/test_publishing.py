@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import text as statement
 
 from services.stage_engine.definitions.definition import load_definition
+from services.stage_engine.definitions.registering import register
+from services.stage_engine.definitions.yaml_source import DefinitionError
 from services.stage_engine.publications.publishing import Request, publish, roll_back
 from services.stage_engine.rebuilding import Rebuild
 from services.stage_engine.rulebook import RuleBook
@@ -18,6 +22,7 @@ from services.stage_engine.store import tables
 from shared.auth.tenants import Tenants
 from shared.contracts.stage_changed import PublishedCause
 from shared.contracts.times import now_ms
+from shared.db.port import Database, DatabaseConflict
 from shared.service import Resources
 from tests.integration.stage_engine.engines import engine_running
 from tests.integration.stage_engine.events import append, customers_in, purchase, visit
@@ -226,3 +231,67 @@ async def test_a_lifecycle_that_is_listed_later_begins_for_everybody_with_the_fa
         await until_handled(resources.database, resources.log)
         assert await path(resources.database, "ana", "later") == ["guest", "member", "gold"]
         assert await _differences(resources) == []
+
+
+@asynccontextmanager
+async def _held_until_waiting(database: Database, number: int) -> AsyncIterator[None]:
+    """Let nobody publish anything before so many have begun to and wait."""
+    ours = "datname = current_database() AND wait_event_type = 'Lock'"
+
+    async def waiting() -> bool:
+        async with database.reading() as transaction:
+            found = await transaction.execute(statement(f"SELECT count(*) FROM pg_stat_activity WHERE {ours}"))
+            return bool(found.scalar_one() == number)
+
+    async with database.transaction() as transaction:
+        await transaction.execute(statement("LOCK TABLE engine_publications IN EXCLUSIVE MODE"))
+        yield
+        await until(waiting, "all wait")
+
+
+async def _at_once(resources: Resources, files: Sequence[Path]) -> list[object]:
+    """What becomes of publishing some files at the same time."""
+    publishing = []
+    async with _held_until_waiting(resources.database, len(files)):
+        for file in files:
+            wish = Request("a test", file.name, now_ms())
+            calls = publish(resources.database, resources.log, load_definition(file), wish)
+            publishing.append(asyncio.create_task(calls))
+    return list(await asyncio.gather(*publishing, return_exceptions=True))
+
+
+@pytest.fixture
+async def on_postgres(postgres_url: str) -> Stack:
+    chosen = Stack(postgres_url)
+    await chosen.create()
+    return chosen
+
+
+async def test_of_two_who_publish_one_lifecycle_at_once_one_is_told_to_look_again(
+    on_postgres: Stack, file: Path, tmp_path: Path
+) -> None:
+    texts = {"count.yaml": BY_COUNT, "quiet.yaml": QUIET}
+    async with on_postgres.process() as resources:
+        await register(resources.database, (str(file),), now_ms())
+        found = await _at_once(resources, [_written(tmp_path / name, text) for name, text in texts.items()])
+        kept = await rows(resources.database, tables.publications, lifecycle="club")
+        bodies = {row["version"]: row["body"] for row in await rows(resources.database, tables.lifecycles)}
+    assert [type(each) for each in found if isinstance(each, Exception)] == [DatabaseConflict]
+    authors = {row["number"]: row["author"] for row in kept}
+    assert authors.keys() == {1, 2}
+    assert bodies == {1: PLAIN, 2: texts[authors[2]]}, "what is published is the text of whoever was not refused"
+
+
+async def test_two_who_publish_at_once_do_not_make_lifecycles_read_each_other_in_a_circle(
+    on_postgres: Stack, file: Path, tmp_path: Path
+) -> None:
+    other = _written(tmp_path / "other.yaml", PLAIN.replace("lifecycle: club", "lifecycle: other"))
+    async with on_postgres.process() as resources:
+        await register(resources.database, (str(file), str(other)), now_ms())
+        for each, read in ((file, "other"), (other, "club")):
+            edge = f"  - {{id: too, from: member, to: gold, when: \"stages.{read} == 'member'\"}}\n"
+            _written(each, each.read_text() + edge)
+        found = await _at_once(resources, [file, other])
+    refused = [each for each in found if isinstance(each, Exception)]
+    assert [type(each) for each in refused] == [DefinitionError]
+    assert "circle" in str(refused[0])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import msgspec
 import pytest
@@ -14,7 +12,6 @@ from services.stage_engine import looking_back
 from services.stage_engine.definitions.definition import load_definition
 from services.stage_engine.domain.publishing import snapshot
 from services.stage_engine.domain.state import CustomerState, decode_state
-from services.stage_engine.ownership import Workshop
 from services.stage_engine.publications.publishing import Request, publish
 from services.stage_engine.rebuilding import Difference, Rebuild
 from services.stage_engine.rulebook import RuleBook
@@ -244,7 +241,7 @@ async def test_behind_trimmed_history_nothing_can_be_added(sql_stack: Stack) -> 
             batches = engine._workshop.batches
         partition = (await rows(resources.database, tables.customers))[0]["partition"]
         claim, _ = await progress.claim(resources.database, partition, "test", await resources.log.identity())
-        await trim_step(cast("Workshop", SimpleNamespace(batches=batches)), claim, now_ms() - 20 * DAY_MS)
+        await trim_step(batches, claim, now_ms() - 20 * DAY_MS)
         async with engine_running(resources):
             refused, taken = purchase("ana", "i1", _days_ago(40)), purchase("ana", "i2", _days_ago(15))
             await append(resources.log, [refused, taken])
@@ -287,7 +284,7 @@ async def test_trimming_keeps_what_was_decided_anew(sql_stack: Stack) -> None:
         partition = (await rows(resources.database, tables.customers))[0]["partition"]
         claim, _ = await progress.claim(resources.database, partition, "test", await resources.log.identity())
         for horizon in (now_ms() - 45 * DAY_MS, now_ms() - 15 * DAY_MS, now_ms() + 1):
-            await trim_step(cast("Workshop", SimpleNamespace(batches=batches)), claim, horizon)
+            await trim_step(batches, claim, horizon)
             assert await _differences(resources) == []
         bases = await rows(resources.database, tables.bases)
         assert msgspec.json.decode(bases[0]["state"])["sequence"] == (await _state(resources.database)).sequence

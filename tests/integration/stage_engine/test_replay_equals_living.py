@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import pytest
 from sqlalchemy import func, select
@@ -19,7 +17,6 @@ from services.stage_engine.domain.event import Event, Origin, Tick
 from services.stage_engine.domain.lifecycle import RulesOf
 from services.stage_engine.domain.publishing import publish_change
 from services.stage_engine.domain.state import CustomerState, decode_state
-from services.stage_engine.ownership import Workshop
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import history, progress, tables
 from services.stage_engine.store.customers import CustomerKey
@@ -83,8 +80,7 @@ def _replay(
         decision = advance(rules_of(customer.tenant), state, event)
         assert isinstance(decision, Applied)
         state, changes = decision.state, [*changes, *decision.changes]
-    ticked = advance(rules_of(customer.tenant), state, Tick(*customer, until_ms))
-    assert isinstance(ticked, Applied)
+    ticked = advance(rules_of(customer.tenant), state, Tick(until_ms))
     return ticked.state, [*changes, *ticked.changes]
 
 
@@ -142,8 +138,8 @@ async def test_replaying_history_gives_the_states_and_changes_that_living_gave(
 
 
 async def _trim_all(batches: Batches, claim: Claim, horizon_ms: int) -> int:
-    workshop, steps = cast("Workshop", SimpleNamespace(batches=batches)), 0
-    while await trim_step(workshop, claim, horizon_ms):
+    steps = 0
+    while await trim_step(batches, claim, horizon_ms):
         steps += 1
         assert steps < 1_000
     return steps
@@ -208,5 +204,5 @@ async def test_one_step_of_trimming_is_bounded(sql_stack: Stack) -> None:
         batches, _ = await _rules(resources)
         partition = (await rows(resources.database, tables.customers))[0]["partition"]
         claim, _ = await progress.claim(resources.database, partition, "test", await resources.log.identity())
-        await trim_step(cast("Workshop", SimpleNamespace(batches=batches)), claim, now_ms() + 1)
+        await trim_step(batches, claim, now_ms() + 1)
         assert 1_700 - await count(resources.database, tables.history) <= 500

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+import os
+import signal
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,35 +16,28 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from services.cli.lifecycles.backtest import Looking
+from services.cli.lifecycles import backtest
 from services.cli.main import app
-from services.stage_engine.backtesting.periods import Every
-from services.stage_engine.definitions.definition import parse_definition
-from services.stage_engine.domain.advance import NEW_CUSTOMER
+from services.stage_engine.backtesting.backtest import Backtest
+from services.stage_engine.backtesting.findings import Findings
 from services.stage_engine.domain.event import Event
-from services.stage_engine.store import customers, history, lifecycles, publications
-from services.stage_engine.store.customers import CustomerKey
-from services.stage_engine.store.history import Entry
-from services.stage_engine.store.publications import Publication
-from shared.contracts.cloudevent import LIVE, Posted, encode_posted
-from shared.contracts.times import parse_text
-from shared.db.connect import connect
-from shared.settings import load
-from tests.unit.stage_engine.backtests import CLUB, EASIER, over, purchase
+from tests.unit.cli.left_behind import TENANT, leave, on_database
+from tests.unit.stage_engine.backtests import CLUB, EASIER, purchase
 
 Run = Callable[..., Any]
 BOUGHT = ("2026-03-02 10:00", "2026-03-03 12:00", "2026-03-05 09:00")
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs `jornada lifecycle backtest …` on a database with two buyers and one who bought once."""
-    url = f"sqlite+aiosqlite:///{tmp_path / 'jornada.db'}"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JORNADA_DATABASE_URL", url)
     runner = CliRunner()
     assert runner.invoke(app, ["migrate"]).exit_code == 0
-    asyncio.run(_stored(url, {"a[na]": BOUGHT, "bia": BOUGHT[:2], "rui": BOUGHT[:1]}))
+    bought = {"a[na]": BOUGHT, "bia": BOUGHT[:2], "rui": BOUGHT[:1]}
+    lives = {customer: _life(customer, moments) for customer, moments in bought.items()}
+    on_database(url, lambda database: leave(database, CLUB, lives))
     (tmp_path / "easier.yaml").write_text(EASIER)
     days = ("--from", "2026-03-02", "--to", "2026-03-04")
     return lambda *words: runner.invoke(
@@ -48,27 +45,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     )
 
 
-async def _stored(url: str, bought: dict[str, tuple[str, ...]]) -> None:
-    """What an engine leaves behind, as far as a backtest reads it."""
-    definition, database = parse_definition("club.yaml", CLUB), connect(url)
-    entries: list[Entry] = []
-    for customer, moments in bought.items():
-        events = [msgspec.structs.replace(purchase(each), tenant="shop", customer_id=customer) for each in moments]
-        entries += [Entry(event, 0, len(entries) + place, _body(event)) for place, event in enumerate(events)]
-    try:
-        async with database.transaction() as transaction:
-            await lifecycles.add(transaction, lifecycles.Stored("club", 1, definition.digest, CLUB), 0)
-            await publications.add(transaction, Publication("p1", "club", 1, 1, "first", "ana", 0, False, {}))
-            await history.add(transaction, entries)
-            states = {CustomerKey("shop", customer): NEW_CUSTOMER for customer in bought}
-            await transaction.write_all([customers.states_write(0, states)])
-    finally:
-        await database.close()
-
-
-def _body(event: Event) -> bytes:
-    data = msgspec.json.encode(event.data)
-    return encode_posted(Posted("shop", event.customer_id, event.id, event.type, event.time_ms, data, LIVE, False))
+def _life(customer: str, moments: Sequence[str]) -> list[Event]:
+    return [msgspec.structs.replace(purchase(each), tenant=TENANT, customer_id=customer) for each in moments]
 
 
 def _lines(text: str) -> list[str]:
@@ -121,6 +99,7 @@ def test_people_get_tables_in_words(run: Run) -> None:
 def test_programs_get_all_of_it(run: Run) -> None:
     result = run("--format", "json", "--every", "week")
     assert result.exit_code == 0
+    assert "" not in result.stderr.splitlines(), "a bar leaves nothing behind where there is no terminal"
     found = json.loads(result.stdout)
     assert list(found) == [
         "lifecycle", "active_version", "candidate_version", "from", "to", "time_zone", "every", "complete", "customers",
@@ -145,18 +124,41 @@ def test_an_unknown_tenant_and_a_lost_stage_are_told(run: Run, tmp_path: Path) -
     assert run("--migrate", "gold=golden").exit_code == 0
 
 
-def test_what_was_found_is_kept_when_it_is_stopped(run: Run) -> None:
-    """Ctrl-C cancels the work, as the loop's end does here: after the first customer."""
-    work = Looking(parse_definition("easier.yaml", EASIER), {}, over("2026-03-02", "2026-03-04", Every.DAY), None)
+class CutOff(Backtest):
+    """Somebody presses Ctrl-C after the second customer of three."""
 
-    async def until_the_first() -> None:
-        running = asyncio.create_task(work.run(load()))
-        while not (work.findings and work.findings.customers):
-            await asyncio.sleep(0)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+    async def run(self, findings: Findings) -> AsyncGenerator[int, None]:
+        async with aclosing(Backtest.run(replace(self, page=2), findings)) as pages:
+            async for looked_at in pages:
+                if looked_at == 2:
+                    os.kill(os.getpid(), signal.SIGINT)
+                yield looked_at
 
-    asyncio.run(until_the_first())
-    assert work.findings is not None
-    assert (work.findings.complete, work.findings.customers) == (False, 1)
-    assert parse_text(work.findings.as_json()["to"]) == work.over.to_ms
+
+def test_ctrl_c_tells_what_was_found_so_far(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backtest, "Backtest", CutOff)
+    result = run()
+    assert result.exit_code == 130
+    said = _lines(result.stdout)
+    assert said[0].startswith("partial: ended after 2 ")
+    assert said[2].startswith("2 customers with 4 events, ")
+    assert "guest member 2 2" in said
+    told = run("--format", "json")
+    assert told.exit_code == 130
+    found = json.loads(told.stdout)
+    assert (found["complete"], found["customers"], found["to"]) == (False, 2, "2026-03-05T03:00:00.000Z")
+
+
+class CutOffAtOnce(Backtest):
+    """Somebody presses Ctrl-C before the first customer was looked at."""
+
+    async def size(self) -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(0)
+        return await Backtest.size(self)
+
+
+def test_ctrl_c_before_anything_was_found_tells_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backtest, "Backtest", CutOffAtOnce)
+    result = run()
+    assert (result.exit_code, result.stdout) == (130, "")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -21,20 +20,14 @@ from services.stage_engine.store import dead_letters, tables
 from services.stage_engine.store.dead_letters import DeadLetter
 from shared.contracts.dead_letters import DeadLetterReason
 from shared.contracts.topics import Topic
-from shared.db.connect import connect
 from shared.db.port import Database
 from shared.log.port import Record
 from shared.log.sql_tables import records
+from tests.unit.cli.left_behind import on_database
 from tests.unit.cli.test_replaying import BROKEN, EVENT
 
 Run = Callable[..., Any]
 """Words in, typer's result out."""
-_T = TypeVar("_T")
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite+aiosqlite:///{tmp_path / 'jornada.db'}"
 
 
 @pytest.fixture
@@ -59,17 +52,6 @@ def no_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         monkeypatch.setenv("JORNADA_HTTP_PORT", str(taken.getsockname()[1]))
         yield
-
-
-def on_database(url: str, call: Callable[[Database], Awaitable[_T]]) -> _T:
-    async def inside() -> _T:
-        database = connect(url)
-        try:
-            return await call(database)
-        finally:
-            await database.close()
-
-    return asyncio.run(inside())
 
 
 def set_aside(url: str, value: bytes, reason: DeadLetterReason = DeadLetterReason.INVALID_PAYLOAD) -> None:
@@ -111,11 +93,11 @@ def stored(url: str) -> tuple[bytes, int | None]:
 
 
 def test_help_names_every_command(run: Run) -> None:
-    said = run("--help").output
-    for name in (
-        "up", "ingest", "engine", "notifier", "migrate", "topics", "keys", "dead-letters", "demo", "doctor",
-    ):  # fmt: skip
-        assert re.search(rf"^\W*{name}\s", said, re.MULTILINE), name
+    listed = run("--help").output.partition("Commands")[2]
+    assert set(re.findall(r"^\S ([a-z-]+) {2,}", listed, re.MULTILINE)) == {
+        "up", "ingest", "engine", "notifier", "migrate", "topics", "keys", "tenants", "dead-letters", "lifecycle",
+        "explain", "rebuild", "demo", "doctor", "import",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -138,6 +120,9 @@ def test_a_file_that_is_no_database_is_one_clear_message(run: Run, tmp_path: Pat
         result = run(*words)
         assert (result.exit_code, "is no SQLite database; name another" in result.output) == (1, True), result.output
         assert "Traceback" not in result.output
+    told = run("doctor").output
+    assert re.search(r"failed\s+migrations .*is no SQLite database", told)
+    assert re.search(r"ok\s+lifecycles .*ok\s+campaigns .*ok\s+delivery .*ok\s+webhooks ", told, re.DOTALL), told
 
 
 def test_a_wrong_setting_is_named_with_what_it_accepts(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,6 +356,8 @@ def test_doctor_fails_for_a_mail_server_that_is_away_and_a_lifecycle_that_is_wro
     assert re.search(r"failed\s+mail server", result.output)
     assert re.search(r"failed\s+lifecycles .*nonesuch", result.output)
     assert "secret" not in result.output
+    monkeypatch.setenv("JORNADA_SMTP_URL", "smtp://mail:smtp")
+    assert re.search(r"failed\s+mail server +JORNADA_SMTP_URL must be written like", migrated("doctor").output)
 
 
 def test_the_demo_removes_no_folder_that_it_has_not_made(run: Run, tmp_path: Path) -> None:

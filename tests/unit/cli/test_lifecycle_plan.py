@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
@@ -11,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -19,22 +17,11 @@ from services.cli.lifecycles import planning
 from services.cli.main import app
 from services.notifier.store import contacts
 from services.notifier.store.contacts import customer_key
-from services.stage_engine.definitions.definition import parse_definition
-from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
-from services.stage_engine.domain.decision import Applied
 from services.stage_engine.domain.event import Event, Origin
-from services.stage_engine.domain.lifecycle import Rules
-from services.stage_engine.domain.state import CustomerState
 from services.stage_engine.planning.forecast import Foreseen
 from services.stage_engine.planning.foreseeing import Foreseeing
-from services.stage_engine.store import activations, customers, history, lifecycles, publications
-from services.stage_engine.store.activations import Stored
-from services.stage_engine.store.customers import CustomerKey
-from services.stage_engine.store.history import Entry
-from services.stage_engine.store.publications import Publication
-from shared.contracts.cloudevent import Posted, encode_posted
 from shared.contracts.times import now_ms
-from shared.db.connect import connect
+from tests.unit.cli.left_behind import leave, on_database
 
 Run = Callable[..., Any]
 NOW = now_ms()
@@ -79,9 +66,8 @@ def events(customer: str, orders: int) -> list[Event]:
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `jornada lifecycle plan …` with the files of these tests beside it."""
-    url = f"sqlite+aiosqlite:///{tmp_path / 'jornada.db'}"
+def run(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `jornada lifecycle plan …` with the files of these tests beside it, where engine and notifier have been."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JORNADA_DATABASE_URL", url)
     monkeypatch.setenv("JORNADA_CAMPAIGNS_DIR", str(tmp_path / "campaigns"))
@@ -93,42 +79,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     (tmp_path / "other.yaml").write_text(GOLD.replace("lifecycle: club", "lifecycle: other"))
     runner = CliRunner()
     assert runner.invoke(app, ["migrate"]).exit_code == 0
-    asyncio.run(_live(url))
+    lives = {name: events(name, orders) for name, orders in ORDERS.items()}
+    had = contacts.store_runs({(customer_key("shop", "caio"), "hello-gold"): NOW})
+    on_database(url, lambda database: leave(database, CLUB, lives, had))
     return lambda *words: runner.invoke(app, ["lifecycle", "plan", *words], catch_exceptions=False)
-
-
-async def _live(url: str) -> None:
-    """What engine and notifier leave behind."""
-    definition = parse_definition("club.yaml", CLUB)
-    rules = Rules((definition.compile(1, "BRL"),), "BRL")
-    entries = [each for name, orders in ORDERS.items() for each in events(name, orders)]
-    database = connect(url)
-    try:
-        async with database.transaction() as transaction:
-            await lifecycles.add(transaction, lifecycles.Stored("club", 1, definition.digest, CLUB), NOW)
-            await publications.add(transaction, Publication("club-1", "club", 1, 1, "first", "engine", NOW))
-            await history.add(transaction, [_entry(each, offset) for offset, each in enumerate(entries)])
-            states = {CustomerKey("shop", name): _state(rules, events(name, orders)) for name, orders in ORDERS.items()}
-            began = Stored(3, 0, "start", "", 0, 0, 0, False, {}, {"club": 1})
-            had = contacts.store_runs({(customer_key("shop", "caio"), "hello-gold"): NOW})
-            await transaction.write_all([activations.add([began]), customers.states_write(3, states), had])
-    finally:
-        await database.close()
-
-
-def _state(rules: Rules, lived: list[Event]) -> CustomerState:
-    state = NEW_CUSTOMER
-    for each in lived:
-        decision = advance(rules, state, each)
-        assert isinstance(decision, Applied)
-        state = decision.state
-    return state
-
-
-def _entry(happened: Event, offset: int) -> Entry:
-    data = msgspec.json.encode(happened.data)
-    posted = Posted(happened.tenant, happened.customer_id, happened.id, happened.type, happened.time_ms, data)
-    return Entry(happened, 3, offset, encode_posted(posted))
 
 
 def said(result: Any) -> list[str]:
@@ -138,6 +92,7 @@ def said(result: Any) -> list[str]:
 def test_programs_get_every_number(run: Run) -> None:
     result = run("gold.yaml", "--format", "json")
     assert result.exit_code == 0
+    assert "" not in result.stderr.splitlines(), "a bar leaves nothing behind where there is no terminal"
     found = json.loads(result.stdout)
     assert (found["lifecycle"], found["version"], found["active_version"]) == ("club", 2, 1)
     assert (found["complete"], found["outdated"]) == (True, False)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -17,13 +16,12 @@ from services.stage_engine.api.lifecycle_forms import PublishedOut
 from services.stage_engine.definitions.registering import register
 from shared.contracts.times import now_ms, parse_text
 from shared.contracts.topics import Topic
-from shared.db.connect import connect
 from shared.db.port import Database
 from shared.log.sql_tables import records
 from shared.settings import Settings
+from tests.unit.cli.left_behind import on_database
 
 Run = Callable[..., Any]
-_T = TypeVar("_T")
 CLUB = """\
 lifecycle: club
 start: guest
@@ -42,11 +40,6 @@ CAMPAIGN = (
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite+aiosqlite:///{tmp_path / 'jornada.db'}"
-
-
-@pytest.fixture
 def run(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs `jornada lifecycle …` where an engine has registered club.yaml; no campaign waits for anything."""
     monkeypatch.chdir(tmp_path)
@@ -60,17 +53,6 @@ def run(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     assert runner.invoke(app, ["topics", "create"]).exit_code == 0
     on_database(url, lambda database: register(database, ("club.yaml",), now_ms()))
     return lambda *words: runner.invoke(app, ["lifecycle", *words], catch_exceptions=False)
-
-
-def on_database(url: str, call: Callable[[Database], Awaitable[_T]]) -> _T:
-    async def inside() -> _T:
-        database = connect(url)
-        try:
-            return await call(database)
-        finally:
-            await database.close()
-
-    return asyncio.run(inside())
 
 
 def told_partitions(url: str) -> dict[int, int]:

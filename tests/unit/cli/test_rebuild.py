@@ -18,20 +18,14 @@ from typer.testing import CliRunner
 from services.cli.lifecycles import rebuilding
 from services.cli.main import app
 from services.stage_engine.definitions.definition import parse_definition
-from services.stage_engine.domain.advance import NEW_CUSTOMER, advance
-from services.stage_engine.domain.decision import Applied
 from services.stage_engine.domain.event import Event, Origin
 from services.stage_engine.domain.lifecycle import Rules
-from services.stage_engine.domain.state import CustomerState
 from services.stage_engine.rebuilding import Page, Rebuild
-from services.stage_engine.store import activations, customers, history, lifecycles, publications
-from services.stage_engine.store.activations import Stored
+from services.stage_engine.store import customers
 from services.stage_engine.store.customers import CustomerKey
-from services.stage_engine.store.history import Entry
-from services.stage_engine.store.publications import Publication
-from shared.contracts.cloudevent import Posted, encode_posted
 from shared.contracts.times import now_ms
-from shared.db.connect import connect
+from shared.db.port import Database
+from tests.unit.cli.left_behind import PARTITION, leave, lived, on_database
 
 Run = Callable[..., Any]
 NOW = now_ms()
@@ -48,37 +42,13 @@ RULES = Rules((parse_definition("club.yaml", CLUB).compile(1, "BRL"),), "BRL")
 
 
 @pytest.fixture
-def database_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A database in which every customer's state is what their history gives."""
-    url = f"sqlite+aiosqlite:///{tmp_path / 'jornada.db'}"
+def run(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `jornada rebuild …` on a database in which every customer's state is what their history gives."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JORNADA_DATABASE_URL", url)
     assert CliRunner().invoke(app, ["migrate"]).exit_code == 0
-    asyncio.run(_live(url))
-    return url
-
-
-@pytest.fixture
-def run(database_url: str) -> Run:
-    """Runs `jornada rebuild …` there."""
+    on_database(url, lambda database: leave(database, CLUB, {name: events(name) for name in ORDERS}))
     return lambda *words: CliRunner().invoke(app, ["rebuild", *words], catch_exceptions=False)
-
-
-async def _live(url: str) -> None:
-    """What an engine leaves behind, as far as a rebuild reads it."""
-    entries = [each for name in ORDERS for each in events(name)]
-    database = connect(url)
-    try:
-        async with database.transaction() as transaction:
-            definition = parse_definition("club.yaml", CLUB)
-            await lifecycles.add(transaction, lifecycles.Stored("club", 1, definition.digest, CLUB), NOW)
-            await publications.add(transaction, Publication("club-1", "club", 1, 1, "first", "engine", NOW))
-            await history.add(transaction, [entry(each, offset) for offset, each in enumerate(entries)])
-            states = {CustomerKey("shop", name): state(name) for name in ORDERS}
-            began = Stored(3, 0, "start", "", 0, 0, 0, False, {}, {"club": 1})
-            await transaction.write_all([activations.add([began]), customers.states_write(3, states)])
-    finally:
-        await database.close()
 
 
 def events(customer: str) -> list[Event]:
@@ -90,46 +60,28 @@ def events(customer: str) -> list[Event]:
     ]
 
 
-def entry(happened: Event, offset: int) -> Entry:
-    data = msgspec.json.encode(happened.data)
-    posted = Posted(happened.tenant, happened.customer_id, happened.id, happened.type, happened.time_ms, data)
-    return Entry(happened, 3, offset, encode_posted(posted))
-
-
-def state(customer: str) -> CustomerState:
-    reached = NEW_CUSTOMER
-    for each in events(customer):
-        decision = advance(RULES, reached, each)
-        assert isinstance(decision, Applied)
-        reached = decision.state
-    return reached
-
-
 def mistake(url: str, customer: str) -> None:
     """Somebody has written another revision into a customer's state."""
 
-    async def write() -> None:
-        wrong = msgspec.structs.replace(state(customer), revision=77)
-        database = connect(url)
-        try:
-            async with database.transaction() as transaction:
-                await transaction.write_all([customers.states_write(3, {CustomerKey("shop", customer): wrong})])
-        finally:
-            await database.close()
+    async def write(database: Database) -> None:
+        wrong = msgspec.structs.replace(lived(RULES, events(customer)), revision=77)
+        async with database.transaction() as transaction:
+            await transaction.write_all([customers.states_write(PARTITION, {CustomerKey("shop", customer): wrong})])
 
-    asyncio.run(write())
+    on_database(url, write)
 
 
 def test_nothing_differs_where_nobody_has_written_but_the_engine(run: Run) -> None:
     result = run()
     assert (result.exit_code, result.stdout) == (0, "3 customers with 6 events lived again: 0 differences\n")
+    assert "" not in result.stderr.splitlines(), "a bar leaves nothing behind where there is no terminal"
     told = run("--format", "json")
     assert told.exit_code == 0
     assert json.loads(told.stdout) == {"complete": True, "customers": 3, "events": 6, "differences": []}
 
 
-def test_people_are_told_who_differs_and_in_what_and_it_exits_with_1(run: Run, database_url: str) -> None:
-    mistake(database_url, "[b]ana")
+def test_people_are_told_who_differs_and_in_what_and_it_exits_with_1(run: Run, url: str) -> None:
+    mistake(url, "[b]ana")
     result = run()
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
@@ -139,8 +91,8 @@ def test_people_are_told_who_differs_and_in_what_and_it_exits_with_1(run: Run, d
     ]
 
 
-def test_programs_are_told_the_fields_as_stored_and_as_lived_again(run: Run, database_url: str) -> None:
-    mistake(database_url, "bia")
+def test_programs_are_told_the_fields_as_stored_and_as_lived_again(run: Run, url: str) -> None:
+    mistake(url, "bia")
     result = run("--format", "json")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["differences"] == [
@@ -148,18 +100,18 @@ def test_programs_are_told_the_fields_as_stored_and_as_lived_again(run: Run, dat
     ]
 
 
-def test_one_customer_may_be_named(run: Run, database_url: str) -> None:
-    mistake(database_url, "bia")
+def test_one_customer_may_be_named(run: Run, url: str) -> None:
+    mistake(url, "bia")
     alone = run("--tenant", "shop", "--customer", "[b]ana", "--format", "json")
     assert (alone.exit_code, json.loads(alone.stdout)["events"]) == (0, 3)
     assert run("--tenant", "shop", "--customer", "bia").exit_code == 1
 
 
 def test_of_many_that_differ_the_first_are_told_and_how_many_more(
-    run: Run, database_url: str, monkeypatch: pytest.MonkeyPatch
+    run: Run, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rebuilding, "_MOST_SHOWN", 0)
-    mistake(database_url, "bia")
+    mistake(url, "bia")
     assert "… and 1 more; --format json lists all" in run().stdout
 
 
@@ -195,8 +147,8 @@ class CutOff(Rebuild):
             yield page
 
 
-def test_ctrl_c_tells_what_was_found_so_far(run: Run, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    mistake(database_url, "bia")
+def test_ctrl_c_tells_what_was_found_so_far(run: Run, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    mistake(url, "bia")
     monkeypatch.setattr(rebuilding, "Rebuild", CutOff)
     result = run()
     assert result.exit_code == 130

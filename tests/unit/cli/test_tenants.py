@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,14 @@ from typer.testing import CliRunner
 
 from services.cli.main import app
 from services.stage_engine.definitions.registering import register
-from shared.db.connect import connect
+from tests.unit.cli.left_behind import on_database
 
 Run = Callable[..., Any]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs `jornada …` on a database with two tenants and the default lifecycles."""
-    url = f"sqlite+aiosqlite:///{tmp_path / 'jornada.db'}"
     monkeypatch.setenv("JORNADA_DATABASE_URL", url)
     runner = CliRunner()
 
@@ -30,16 +28,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     assert call("migrate").exit_code == 0
     for tenant in ("shop", "bakery"):
         assert call("keys", "create", "--tenant", tenant, "--scope", "admin").exit_code == 0
-    asyncio.run(_register(url))
+    on_database(url, lambda database: register(database, ("ecommerce", "customer_care"), 1))
     return call
-
-
-async def _register(url: str) -> None:
-    database = connect(url)
-    try:
-        await register(database, ("ecommerce", "customer_care"), 1)
-    finally:
-        await database.close()
 
 
 def _told(result: Any) -> str:

@@ -337,11 +337,30 @@ def test_a_comment_may_say_what_it_likes_of_a_stage(condition: str) -> None:
     check_together([parse_definition("x.yaml", each) for each in (when(condition), SHOP)])
 
 
+SAID_IN_COMMENTS = [
+    "the customer's first one",
+    "r'",
+    "has(it) now, facts.ordres, event.amount and stages.shpo == 'z'",
+    "duration('14d') + [1].map(n, n)",
+]
+
+
+@pytest.mark.parametrize("said", SAID_IN_COMMENTS)
+def test_a_comment_may_say_what_it_likes(said: str) -> None:
+    definition = parse_definition("x.yaml", when(f"known.nps // {said}\\n && facts.channel == 'ad'"))
+    check_together([definition])
+    (transition,) = definition.compile(1, "BRL").transitions
+    assert transition.reads == {"nps", "channel"}
+
+
 E = "\u0435"
 A = "\u0430"
 O = "\u043e"  # noqa: E741  # the look-alike of that letter
 LOOK_ALIKES: dict[str, tuple[str, str]] = {
-    "a key": (file(edge=f'{{id: x, from: a, to: b, wh{E}n: «"true"}}'), "U+0435 CYRILLIC SMALL LETTER IE"),
+    "a key": (
+        file(edge=f'{{id: x, from: a, to: b, wh{E}n: «"true"}}'),
+        f"`wh{E}n` (it has U+0435 CYRILLIC SMALL LETTER IE; names are written with a-z, 0-9 and _); known are id, ",
+    ),
     "a language": (
         file().replace("{order: 10}", f"{{order: 10, label: {{{E}n: «A}}}}"),
         f"`{E}n` (it has U+0435 CYRILLIC SMALL LETTER IE; names are written with a-z, 0-9 and _) is not known here; "

@@ -279,7 +279,7 @@ def use(definition: Definition, lifecycle: Lifecycle) -> None:
         Event.taken(Origin("t", "c", str(day), type_), day * DAY_MS, day * DAY_MS, backfill=False, data=data)
         for day, (type_, data) in enumerate(HAPPENED, 1)
     ]
-    for occurrence in (*occurrences, Tick("t", "c", 400 * DAY_MS)):
+    for occurrence in (*occurrences, Tick(400 * DAY_MS)):
         decision = advance(rules, state, occurrence)
         assert isinstance(decision, Applied)
         state = decision.state
@@ -377,6 +377,7 @@ HOSTILE: dict[str, Callable[[], str]] = {
         "transitions:",
         "".join(["facts:\n", *(f"  fact_name_that_is_long_{n}: {{count: x}}\n" for n in range(100)), "transitions:"]),
     ),
+    "stages that there are not": lambda: transitions(60, 'when: "stages.other in [' + ",".join(["'z'"] * 1_000) + ']"'),
     "a thousand conditions": lambda: transitions(1_000, "when: 'facts.orders > 1 && known.nps'").replace(
         "id: t7,", "id: t6,"
     ),

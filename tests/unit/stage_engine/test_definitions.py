@@ -70,22 +70,12 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
     "deep nesting": (edge("{id: x, from: a, to: b, on: " + "[" * 49 + "«" + "[" * 400 + "]" * 449 + "}"), ["nested"]),
     # Shape
     "unknown key": (edge('{id: x, from: a, to: b, on: signup, wenn: «"true"}'), ["`wenn`", "when"]),
-    "look-alike in a key": (
-        edge('{id: x, from: a, to: b, on: signup, wh\u0435n: «"true"}'),
-        ["U+0435 CYRILLIC SMALL LETTER IE", "known are"],
-    ),
     "look-alike in a stage": (
         head("stages:\n", "stages:\n  \u0430: «{order: 7}\n"),
         ["U+0430 CYRILLIC SMALL LETTER A", "a-z"],
     ),
-    "look-alike in a condition": (when("«facts.\u043erders > 1"), ["U+043E CYRILLIC SMALL LETTER O"]),
     "missing id": (edge("«{from: a, to: b, on: signup}"), ["`id` is missing", "add it, such as id: first_purchase"]),
     "missing start": ("«" + head("start: a\n", ""), ["`start` is missing", "add it, such as start: lead"]),
-    "order in quotes": (head("order: 10", 'order: «"10"'), ["whole number without quotes", "order: 10"]),
-    "yes is no boolean": (
-        head("{order: 10}", "{order: 10, side: «yes}"),
-        ["true or false, without quotes", "side: true"],
-    ),
     "unknown zone": (head("start: a", "start: a\ntime_zone: «Sao_Paulo"), ["Sao_Paulo", "America/Sao_Paulo"]),
     # Durations and since
     "unknown duration": (edge("{id: x, from: a, to: b, after: «60 days}"), ["60 days", "60d"]),
@@ -100,13 +90,11 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         edge("{id: x, from: a, to: b, after: 3d, since: «facts.last_buy_at}"),
         ["facts.last_purchase_at"],
     ),
-    "since without facts": (edge("{id: x, from: a, to: b, after: 3d, since: «last_purchase_at}"), ["facts"]),
     # Conditions
     "unknown fact": (when("facts.orders > 1 && «facts.ordres > 2"), ["facts.ordres", "`orders`"]),
     "unknown fact asked for": (when("facts.orders > 1 && «known.np"), ["known.np", "`nps`"]),
     "decimal compared with a whole number": (when("facts.revenue «> 300"), ["300.0 instead of 300"]),
     "wrong type": (when("facts.orders «== 'x'"), ["a whole number", "a text"]),
-    "time compared with a number": (when("facts.last_seen «> 3"), ["is a time", "timestamp('2026-01-31T00:00:00Z')"]),
     "no boolean": (when("«facts.orders + 1"), ["gives a whole number", "true or false", "compare it"]),
     "syntax": (when("facts.orders >«"), ["ends too early", "something must follow `>`"]),
     "has": (when("facts.orders > 1 && «has(facts.nps)"), ["has()", "known.nps"]),
@@ -207,15 +195,3 @@ def shipped() -> list[Definition]:
 def test_the_shipped_lifecycles_load_for_every_kind_of_currency() -> None:
     for currency in ("BRL", "JPY", "BHD"):
         assert {"customer_care", "ecommerce"} <= {one.compile(1, currency).name for one in shipped()}
-
-
-def test_every_shipped_stage_has_a_label_in_every_language_and_can_be_reached() -> None:
-    for definition in shipped():
-        assert definition.file.endswith(f"{definition.name}.yaml")
-        lifecycle = definition.compile(1, "BRL")
-        for stage in lifecycle.stages.values():
-            assert set(stage.labels) == {"pt-BR", "es", "en"}
-        reached = {lifecycle.start}
-        for _ in lifecycle.stages:
-            reached |= {edge.target for edge in lifecycle.transitions if edge.sources & reached}
-        assert reached == set(lifecycle.stages)

@@ -100,7 +100,7 @@ def test_a_lifecycle_of_one_stage_has_pictures_too() -> None:
     assert terminal(alone) == "alone, starting at here\n\nhere\n  nothing leads out of here"
 
 
-def when(condition: str, *, on: str = "purchase") -> str:
+def when(condition: str, *, on: str = "purchase", style: str = ">-") -> str:
     text = f"""
 lifecycle: l
 start: a
@@ -110,7 +110,7 @@ transitions:
     from: a
     to: b
     on: {on}
-    when: >-
+    when: {style}
       {condition}
 """
     return words(parse_definition("l.yaml", text).shape.transitions[0])
@@ -129,6 +129,13 @@ transitions:
 )
 def test_conditions_in_words(condition: str, said: str) -> None:
     assert when(condition) == said
+
+
+def test_comments_are_not_said() -> None:
+    condition = """facts.orders >= 2  // not the customer's first
+      && event.channel == 'http://app'
+      // && known.nps"""
+    assert when(condition, style="|") == "purchase if orders ≥ 2 and channel = http://app"
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,11 @@ from services.stage_engine.domain.by_hand import MANUAL_MOVE, Moved
 from services.stage_engine.domain.decision import Applied, BehindClock, ByHand, Unapplicable
 from services.stage_engine.domain.event import Activation, Event, Lived
 from services.stage_engine.domain.publishing import publish_change
-from services.stage_engine.publications.catching_up import replay
+from services.stage_engine.looking_back import Life
+from services.stage_engine.publications.catching_up import Course, replay
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store.activations import Stored
+from services.stage_engine.store.customers import CustomerKey
 from shared.auth.tenants import Tenants
 from shared.contracts.stage_changed import ManualCause
 from shared.contracts.times import MINUTE_MS
@@ -356,7 +358,6 @@ def test_a_move_goes_by_the_rules_of_its_place_in_the_log() -> None:
     before = play(rules(BARE), purchase(0), by_hand(3, "d"))
     assert "has no stage 'd'" in str(_moved(before).refusal)
     met = advance(rules(wide), before.state, Activation(1, 4 * MINUTE_MS, "l", 2, "p"))
-    assert isinstance(met, Applied)
     after = play(rules(wide), by_hand(5, "d"), state=met.state)
     assert after.table == table("5 l a d - 1 2 2 . hand:e1\n5 l d b pays 1 3 2 s hand:e1")
 
@@ -371,8 +372,7 @@ def test_a_history_with_moves_lived_again_gives_the_same_state() -> None:
     lived = [_lived(number, step) for number, step in enumerate(steps)]
     old, new = play(rules(WAITS), *steps[:3]), rules(later)
     met = advance(new, play(rules(WAITS), tick(150), state=old.state).state, Activation(1, 150 * MINUTE_MS, "l", 2, ""))
-    assert isinstance(met, Applied)
-    again = replay(_book(WAITS, later), "t", NEW_CUSTOMER, lived, stored, 0)
+    again = replay(Course(_book(WAITS, later), stored, 0), Life(CustomerKey("t", "c"), lived))
     assert again[-1].state == play(new, *steps[3:], state=met.state).state
     outcomes = [each.moved.refusal is None for each in again if each.moved]
     assert outcomes == [True, False, True, False]

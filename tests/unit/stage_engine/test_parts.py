@@ -41,6 +41,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "a comment is left out": ("a // or b || c\n && d", "all(a; d)"),
     "a comment at the end": ("a && b // it's Ana's", "all(a; b)"),
     "an apostrophe in a comment hides nothing": ("a // don't\n || x == 'y'", "any(a; x == 'y')"),
+    "a quote in a comment begins no raw text": ("a // the customer's\n || x == 'y'", "any(a; x == 'y')"),
     "an address is no comment": ("x == 'http://a' || b", "any(x == 'http://a'; b)"),
 }
 

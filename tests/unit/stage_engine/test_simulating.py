@@ -29,7 +29,7 @@ STORY = [
 
 def test_each_step_is_what_advance_decides() -> None:
     state, expected = NEW_CUSTOMER, []
-    occurrences: list[Event | Tick] = [*STORY, Tick("", "", 600 * DAY_MS)]
+    occurrences: list[Event | Tick] = [*STORY, Tick(600 * DAY_MS)]
     for occurrence in occurrences:
         decision = advance(RULES, state, occurrence)
         assert isinstance(decision, Applied)

@@ -121,7 +121,7 @@ def play(by: Rules, *steps: Step, state: CustomerState = NEW_CUSTOMER) -> Played
 def occurrence(step: Step, id_: str) -> Event | Tick:
     """The step as the engine takes it."""
     if step.type is None or step.time is None:
-        return Tick("t", "c", step.logged * MINUTE_MS)
+        return Tick(step.logged * MINUTE_MS)
     return Event.taken(
         Origin("t", "c", id_, step.type),
         step.time * MINUTE_MS,

@@ -187,10 +187,11 @@ def test_a_file_without_rows_says_so_and_nothing_else(run: Run) -> None:
 
 
 def test_the_line_that_is_in_another_encoding_is_named(run: Run) -> None:
-    Path("orders.csv").write_bytes(
-        (HEADER + "1,ana,2026-01-05,1.00\n").encode() + "2,joão,2026-01-05,1.00\n".encode("cp1252")
-    )
+    content = (HEADER + "1,ana,2026-01-05,1.00\n").encode() + "2,joão,2026-01-05,1.00\n".encode("cp1252")
+    Path("orders.csv").write_bytes(content)
     assert "orders.csv:3: not UTF-8 text" in " ".join(run("orders.csv").output.split())
+    Path("orders.csv.gz").write_bytes(gzip.compress(content))
+    assert "orders.csv.gz:3: not UTF-8 text" in " ".join(run("orders.csv.gz").output.split())
 
 
 def test_lines_in_ingests_own_form_need_no_mapping(run: Run) -> None:
