@@ -88,7 +88,7 @@ class Settings(BaseSettings):
         description="most records of a partition in one transaction; larger amortises commits, smaller bounds memory",
     )
     timers_batch: Annotated[int, Field(ge=1, le=50_000)] = Field(
-        250, description="most timers fired in one transaction, so that fresh events are never far behind"
+        400, description="most timers fired in one transaction, so that fresh events are never far behind"
     )
     backfill_settle_seconds: Seconds = Field(
         5,

@@ -18,10 +18,17 @@ from services.stage_engine.store.customers import CustomerKey
 from services.stage_engine.store.history import Entry, Past
 from shared.contracts.cloudevent import BACKFILL, decode
 from shared.db.port import Transaction
+from shared.errors import Permanent
 
 LONGEST_LIFE = 20_000
 """Events of a customer who can still be decided anew: a second of work, while the partition waits."""
+_MOST_AT_ONCE = LONGEST_LIFE
+"""Events of all customers together whom one transaction lets live again."""
 _ALWAYS = 1 << 62
+
+
+class TooMuchPast(Permanent):
+    """Several lives are more than one transaction can live again before its server loses patience; fewer may not be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +108,16 @@ def _ripe_by(state: CustomerState | None, logged_ms: int) -> int:
 def waiting(states: Mapping[CustomerKey, CustomerState], until_ms: int, settle_ms: int) -> set[CustomerKey]:
     """Customers who are to be decided anew by a time of the log."""
     return {key for key, state in states.items() if is_due(state, until_ms, settle_ms)}
+
+
+async def check_amount(transaction: Transaction, customers: Collection[CustomerKey], shares: int = 1) -> None:
+    """Raises TooMuchPast when what is kept of these customers is more than a transaction should live again, of which a
+    partition has one of so many `shares`. What one customer alone takes has a bound of its own."""
+    if not customers or (len(customers) == 1 and shares == 1):
+        return
+    events = sum((await history.counts(transaction, customers)).values())
+    if events > _MOST_AT_ONCE // shares:
+        raise TooMuchPast(f"{len(customers):,} customers with {events:,} events are too many to be lived again at once")
 
 
 async def look_back(

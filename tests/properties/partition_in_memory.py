@@ -67,13 +67,20 @@ class _Answering:
 
 @dataclass(frozen=True)
 class _InMemory:
-    """The database of one partition's life. What is written is forgotten with it; an error ends the test."""
+    """The database of one partition's life. What is written is forgotten with it."""
 
     connection: Connection
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        yield SqliteTransaction(cast(AsyncConnection, _Answering(self.connection)))
+        self.connection.exec_driver_sql("SAVEPOINT began")
+        try:
+            yield SqliteTransaction(cast(AsyncConnection, _Answering(self.connection)))
+        except BaseException:
+            self.connection.exec_driver_sql("ROLLBACK TO began")
+            raise
+        finally:
+            self.connection.exec_driver_sql("RELEASE began")
 
     reading = transaction
 
@@ -82,6 +89,7 @@ class _InMemory:
 def in_memory() -> Iterator[Database]:
     """A database that is empty, and is so again afterwards: one at a time."""
     connection = _connection()
+    connection.exec_driver_sql("BEGIN")
     try:
         yield cast(Database, _InMemory(connection))
     finally:

@@ -17,7 +17,7 @@ import structlog
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from services.stage_engine import trimming
+from services.stage_engine import looking_back, trimming
 from services.stage_engine.batches import sharing
 from services.stage_engine.domain import advance
 from services.stage_engine.domain.publishing import publish_change, snapshot
@@ -45,6 +45,7 @@ def _small() -> Iterator[None]:
         patch.setattr(advance, "MOST_BY_TIME", 5)
         patch.setattr(trimming, "STEP_ROWS", 3)
         patch.setattr(sharing, "_GATHER_BELOW", 0)
+        patch.setattr(looking_back, "_MOST_AT_ONCE", 4)
         yield
     structlog.configure(**before)
 

@@ -19,7 +19,7 @@ from services.stage_engine.batches.sharing import Inseparable, Sharing
 from services.stage_engine.batches.turns import Turns
 from services.stage_engine.batches.writing import UNHEARD, Outcome, Written, conflicts_among, letters_for, write
 from services.stage_engine.domain.state import CustomerState
-from services.stage_engine.looking_back import look_back, suspects, waiting
+from services.stage_engine.looking_back import TooMuchPast, check_amount, look_back, suspects, waiting
 from services.stage_engine.publications.catching_up import catch_up
 from services.stage_engine.publications.versions import activated, renewed
 from services.stage_engine.rulebook import RuleBook
@@ -76,8 +76,14 @@ class Batches:
         return await self._sharing.apply(claim, records)
 
     async def fire(self, claim: Claim, until_ms: int, limit: int) -> Written:
-        """Let wake-ups go off that are ripe at the watermark `until_ms`, at most `limit` customers. It can wait: whoever
-        calls has a turn for it."""
+        """Let wake-ups go off that are ripe at the watermark `until_ms`, of at most `limit` customers, or of fewer who have
+        long lives. It can wait: whoever calls has a turn for it."""
+        try:
+            return await self._fire(claim, until_ms, limit)
+        except TooMuchPast:
+            return await self.fire(claim, until_ms, limit // 2)
+
+    async def _fire(self, claim: Claim, until_ms: int, limit: int) -> Written:
         async with self.database.reading() as transaction:
             due = await customers.ripe_customers(transaction, claim.partition, until_ms, limit)
         if not due:
@@ -90,6 +96,7 @@ class Batches:
             loaded = await customers.load(transaction, due)
             states = await self._states(transaction, claim, at, loaded)
             anew = waiting(states.current(), until_ms, self.settle_ms)
+            await check_amount(transaction, anew)
             states = replace(states, lives=await look_back(transaction, anew))
             phases.end(Phase.LOAD)
             after = replace(at, watermark_ms=max(at.watermark_ms, until_ms))
@@ -119,8 +126,8 @@ class Batches:
             for part in parts:
                 # Nobody can be behind where nothing was ever published.
                 mine = _of(part, loaded) if part.at.activation else loaded
-                part.states = await self._states(transaction, part.claim, part.at, mine)
-                await self._look_back(transaction, part)
+                part.states = await self._states(transaction, part.claim, part.at, mine, len(parts))
+                await self._look_back(transaction, part, len(parts))
             phases.end(Phase.LOAD)
             outcomes = {part.claim: self._decide(part, loaded) for part in parts if part.ahead}
             phases.end(Phase.DECIDE)
@@ -145,7 +152,14 @@ class Batches:
         return Written()
 
     async def sweep(self, claim: Claim, limit: int) -> Written | None:
-        """Let some customers meet what was published; None when all have. It can wait: whoever calls has a turn for it."""
+        """Let at most `limit` customers meet what was published, or fewer who have long lives; None when all have. It can
+        wait: whoever calls has a turn for it."""
+        try:
+            return await self._sweep(claim, limit)
+        except TooMuchPast:
+            return await self.sweep(claim, limit // 2)
+
+    async def _sweep(self, claim: Claim, limit: int) -> Written | None:
         async with self.database.transaction() as transaction:
             at = await renewed(transaction, self.rulebook, claim, await progress.lock(transaction, claim))
             behind = [
@@ -161,19 +175,25 @@ class Batches:
         return written[claim]
 
     async def _states(
-        self, transaction: Transaction, claim: Claim, at: Progress, loaded: dict[CustomerKey, CustomerState]
+        self,
+        transaction: Transaction,
+        claim: Claim,
+        at: Progress,
+        loaded: dict[CustomerKey, CustomerState],
+        shares: int = 1,
     ) -> States:
         """What a partition's share is decided from; customers who have not met a publication do so first."""
         if not at.activation:
             return States(loaded, settle_ms=self.settle_ms)
         await self.rulebook.meet({key.tenant for key in loaded})
-        caught = await catch_up(transaction, self.rulebook, (claim.partition, at), loaded, self.settle_ms)
+        caught = await catch_up(transaction, self.rulebook, (claim.partition, at), loaded, self.settle_ms, shares)
         return States(loaded, caught, at.activation, self.settle_ms)
 
-    async def _look_back(self, transaction: Transaction, part: Part) -> None:
+    async def _look_back(self, transaction: Transaction, part: Part, shares: int) -> None:
         """Read what is needed of the lives of those who are decided anew."""
         found = suspects(part.states.current(), part.fresh, self.settle_ms)
         if found.due or found.aside:
+            await check_amount(transaction, found.due, shares)
             lives = await look_back(transaction, found.due, found.aside, part.at.activation)
             part.states = replace(part.states, lives=lives)
 

@@ -11,6 +11,7 @@ import structlog
 
 from services.stage_engine.batches.turns import Place, Turns
 from services.stage_engine.batches.writing import Written
+from services.stage_engine.looking_back import TooMuchPast
 from services.stage_engine.store import progress
 from services.stage_engine.store.progress import Claim, OwnershipLost
 from shared.db.port import DatabaseRefused, DatabaseUnavailable
@@ -26,6 +27,8 @@ _log = structlog.get_logger(__name__)
 class Inseparable(Permanent):
     """Records that one transaction can't hold together; fewer of them may do."""
 
+
+_TO_BE_TAKEN_APART = (DatabaseRefused, Inseparable, TooMuchPast)
 
 Together = Callable[[Mapping[Claim, Sequence[Record]], str | None], Awaitable[dict[Claim, Written]]]
 """Applies records in one transaction; partitions that are no longer ours are left out of the answer. With a text, the
@@ -82,7 +85,7 @@ class Sharing:
             written = await self.together({job.claim: job.records for job in jobs}, None)
             for job in jobs:
                 _resolve(job, written.get(job.claim) or progress.lost(job.claim))
-        except (DatabaseRefused, Inseparable):
+        except _TO_BE_TAKEN_APART:
             for job in jobs:
                 try:
                     _resolve(job, await self._isolate(job.claim, job.records))
@@ -100,7 +103,7 @@ class Sharing:
         until what one transaction can't hold together is apart."""
         try:
             return await self._alone(claim, records, refusal=None)
-        except (DatabaseRefused, Inseparable) as error:
+        except _TO_BE_TAKEN_APART as error:
             if len(records) == 1:
                 where = {"partition": claim.partition, "offset": records[0].offset}
                 _log.error("record can't be stored", **where, why=str(error))

@@ -30,7 +30,7 @@ from services.stage_engine.domain.recomputing import (
     up_to_import,
 )
 from services.stage_engine.domain.state import CustomerState, Recomputed
-from services.stage_engine.looking_back import Life, look_back
+from services.stage_engine.looking_back import Life, check_amount, look_back
 from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import activations
 from services.stage_engine.store.activations import Stored
@@ -46,8 +46,10 @@ async def catch_up(
     partition: tuple[int, Progress],
     loaded: Mapping[CustomerKey, CustomerState],
     settle_ms: int,
+    shares: int = 1,
 ) -> dict[CustomerKey, list[Applied]]:
-    """What those of these customers go through who have not met all activations of their partition, in order."""
+    """What those of these customers go through who have not met all activations of their partition, in order. Raises
+    TooMuchPast when that takes more of their history than a transaction with so many shares can."""
     number, at = partition
     behind = {key: state for key, state in loaded.items() if state.activation < at.activation}
     if not behind:
@@ -57,6 +59,7 @@ async def catch_up(
         await rulebook.learn(transaction, each.versions)
     course = Course(rulebook, stored, settle_ms)
     needed = behind.keys() if _needs_history(course) else {key for key in behind if behind[key].behind}
+    await check_amount(transaction, needed, shares)
     lives = await look_back(transaction, needed)
     return {key: meet_all(course, lives.life(key), state) for key, state in behind.items()}
 

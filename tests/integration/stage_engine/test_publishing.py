@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,21 +12,22 @@ import msgspec
 import pytest
 from sqlalchemy import text as statement
 
+from services.stage_engine import looking_back
 from services.stage_engine.definitions.definition import load_definition
 from services.stage_engine.definitions.registering import register
 from services.stage_engine.definitions.yaml_source import DefinitionError
+from services.stage_engine.looking_back import PastLives
+from services.stage_engine.publications import catching_up
 from services.stage_engine.publications.publishing import Request, publish, roll_back
-from services.stage_engine.rebuilding import Rebuild
-from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import tables
-from shared.auth.tenants import Tenants
+from services.stage_engine.store.customers import CustomerKey
 from shared.contracts.stage_changed import PublishedCause
 from shared.contracts.times import now_ms
-from shared.db.port import Database, DatabaseConflict
+from shared.db.port import Database, DatabaseConflict, Transaction
 from shared.service import Resources
 from tests.integration.stage_engine.engines import engine_running
 from tests.integration.stage_engine.events import append, customers_in, purchase, visit
-from tests.integration.stage_engine.observing import path, published_changes, rows, until, until_handled
+from tests.integration.stage_engine.observing import differences, path, published_changes, rows, until, until_handled
 from tests.integration.stage_engine.stack import Stack
 
 PLAIN = """
@@ -76,12 +77,6 @@ async def _changes(resources: Resources, name: str) -> list[dict[str, Any]]:
     return [msgspec.json.decode(row["data"]) for row in sorted(kept, key=lambda row: row["sequence"])]
 
 
-async def _differences(resources: Resources) -> Sequence[object]:
-    rulebook = RuleBook({}, Tenants(resources.database), "BRL")
-    work = Rebuild(resources.database, rulebook, 1_000)
-    return [each async for page in work.pages() for each in page.differences]
-
-
 async def test_a_new_fact_counts_what_happened_before_and_moves_those_who_send_nothing(
     stack: Stack, file: Path
 ) -> None:
@@ -100,7 +95,7 @@ async def test_a_new_fact_counts_what_happened_before_and_moves_those_who_send_n
         await until_handled(resources.database, resources.log)
         assert await path(resources.database, "rui", "club") == ["guest", "member", "gold"]
         assert (await _changes(resources, "rui"))[-1]["mode"] == "live"
-        assert await _differences(resources) == []
+        assert await differences(resources) == []
 
 
 async def test_with_notify_what_is_published_is_live(sql_stack: Stack, file: Path) -> None:
@@ -122,7 +117,7 @@ async def test_customers_of_a_renamed_stage_go_where_migrate_says(sql_stack: Sta
         moved = (await _changes(resources, "ana"))[-1]
         assert (moved["transition"], moved["from"], moved["entry"]) == (None, "member", 1)
         assert await path(resources.database, "rui", "club") == ["guest"]
-        assert await _differences(resources) == []
+        assert await differences(resources) == []
 
 
 async def test_a_wait_that_a_new_version_brings_goes_off_for_those_who_were_there_before(
@@ -137,7 +132,7 @@ async def test_a_wait_that_a_new_version_brings_goes_off_for_those_who_were_ther
             return await path(resources.database, "ana", "club") == ["guest", "member", "guest"]
 
         await until(went_quiet, "the new wait is over", 20)
-        assert await _differences(resources) == []
+        assert await differences(resources) == []
 
 
 async def test_rolling_back_brings_the_rules_of_before(sql_stack: Stack, file: Path) -> None:
@@ -148,7 +143,7 @@ async def test_rolling_back_brings_the_rules_of_before(sql_stack: Stack, file: P
         await append(resources.log, [purchase("ana", "a2"), purchase("ana", "a3")])
         await until_handled(resources.database, resources.log)
         assert await path(resources.database, "ana", "club") == ["guest", "member"]
-        assert await _differences(resources) == []
+        assert await differences(resources) == []
 
 
 async def _publish_after_one_purchase(resources: Resources, file: Path) -> None:
@@ -175,7 +170,7 @@ async def test_publishing_under_load_loses_no_event_and_everyone_ends_by_the_new
             await _until_swept(resources)
         assert len(await rows(resources.database, tables.history)) == len(names) * 4 + 1
         assert {row["version"] for row in await rows(resources.database, tables.activations)} >= {1, 2, 3}
-        assert await _differences(resources) == []
+        assert await differences(resources) == []
         for name in names:
             changes = await _changes(resources, name)
             assert [each["sequence"] for each in changes] == list(range(1, len(changes) + 1))
@@ -190,9 +185,11 @@ async def test_a_publication_that_moves_everybody_lets_events_that_came_after_it
         async with engine_running(resources):
             await append(resources.log, [visit(name) for name in names])
             await until_handled(resources.database, resources.log)
-        # The next engine finds the publication and what came after it together in the log.
         await _publish(resources, file, SEEN)
         await append(resources.log, [visit(name) for name in fresh])
+    # The next engine finds the publication and what came after it together in the log, and takes one event at a time: so
+    # there are events waiting all the while.
+    async with sql_stack.process(lifecycles=(str(file),), batch_records=1) as resources:
         async with engine_running(resources):
             await _until_swept(resources)
             await until_handled(resources.database, resources.log)
@@ -200,12 +197,41 @@ async def test_a_publication_that_moves_everybody_lets_events_that_came_after_it
         moved = [place for place, change in enumerate(told) if isinstance(change.cause, PublishedCause)]
         came = [place for place, change in enumerate(told) if change.customer_id in fresh]
         assert len(moved) == len(names)
-        met_before = sum(place < min(came) for place in moved)
-        assert met_before > 0, (
+        assert any(min(came) < place < max(came) for place in moved), (
             "nobody was swept while events were waiting: with events all the time nobody ever would be"
         )
+        met_before = sum(place < min(came) for place in moved)
         assert met_before <= len(names) // 2, "events waited until most customers had met what was published"
         assert max(came) < max(moved), "and all of them were applied while customers were left"
+
+
+@pytest.mark.parametrize("awake", [False, True], ids=["swept", "touched"])
+async def test_however_many_long_lives_meet_a_new_fact_no_transaction_looks_back_on_too_much(
+    sql_stack: Stack, file: Path, monkeypatch: pytest.MonkeyPatch, awake: bool
+) -> None:
+    names = [*customers_in(0, 9), *customers_in(1, 3)]
+    looked_at: list[int] = []
+
+    async def look_back(transaction: Transaction, due: Collection[CustomerKey]) -> PastLives:
+        lives = await looking_back.look_back(transaction, due)
+        looked_at.append(sum(map(len, lives.lived.values())))
+        return lives
+
+    async with sql_stack.process(lifecycles=(str(file),)) as resources:
+        async with engine_running(resources):
+            await append(resources.log, [purchase(name, f"{name}-{turn}") for name in names for turn in range(3)])
+            await until_handled(resources.database, resources.log)
+        monkeypatch.setattr(looking_back, "_MOST_AT_ONCE", 12)
+        monkeypatch.setattr(catching_up, "look_back", look_back)
+        await _publish(resources, file, BY_COUNT)
+        if awake:
+            await append(resources.log, [visit(name) for name in names])
+        async with engine_running(resources):
+            await _until_swept(resources)
+        for name in names:
+            assert await path(resources.database, name, "club") == ["guest", "member", "gold"]
+        assert await differences(resources) == []
+    assert 0 < max(looked_at) <= 12
 
 
 async def test_a_control_record_told_twice_counts_once(sql_stack: Stack, file: Path) -> None:
@@ -230,7 +256,7 @@ async def test_a_lifecycle_that_is_listed_later_begins_for_everybody_with_the_fa
         await append(resources.log, [purchase("ana", "a4")])
         await until_handled(resources.database, resources.log)
         assert await path(resources.database, "ana", "later") == ["guest", "member", "gold"]
-        assert await _differences(resources) == []
+        assert await differences(resources) == []
 
 
 @asynccontextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,11 +12,8 @@ from services.stage_engine.definitions.definition import load_definition
 from services.stage_engine.domain.publishing import snapshot
 from services.stage_engine.domain.state import CustomerState, decode_state
 from services.stage_engine.publications.publishing import Request, publish
-from services.stage_engine.rebuilding import Difference, Rebuild
-from services.stage_engine.rulebook import RuleBook
 from services.stage_engine.store import progress, tables
 from services.stage_engine.trimming import trim_step
-from shared.auth.tenants import Tenants
 from shared.contracts.cloudevent import BACKFILL, decode
 from shared.contracts.customer_updated import read_customer_updated
 from shared.contracts.stage_changed import RecomputedCause, TimerCause
@@ -29,6 +25,7 @@ from tests.integration.stage_engine.engines import engine_running, lifecycle_fil
 from tests.integration.stage_engine.events import Given, append, message, purchase, signup, visit
 from tests.integration.stage_engine.observing import (
     changes,
+    differences,
     path,
     published,
     published_changes,
@@ -61,12 +58,6 @@ async def _until_decided_anew(resources: Resources) -> None:
     await until_handled(resources.database, resources.log)
 
 
-async def _differences(resources: Resources) -> Sequence[Difference]:
-    rulebook = RuleBook({}, Tenants(resources.database), "BRL")
-    work = Rebuild(resources.database, rulebook, int(SETTLE_SECONDS * 1000))
-    return [each async for page in work.pages() for each in page.differences]
-
-
 async def test_an_import_behind_the_clock_is_lived_in_its_place(stack: Stack) -> None:
     early, later = _days_ago(20), _days_ago(10)
     async with stack.process(backfill_settle_seconds=SETTLE_SECONDS) as resources, engine_running(resources):
@@ -77,7 +68,7 @@ async def test_an_import_behind_the_clock_is_lived_in_its_place(stack: Stack) ->
         kept = [each for each in await changes(resources.database, "ana") if each.data.lifecycle == "ecommerce"]
         state = await _state(resources.database)
         letters = await rows(resources.database, tables.dead_letters)
-        differences = await _differences(resources)
+        found = await differences(resources)
         published = [change for _, change in await published_changes(resources.log)]
     assert letters == []
     assert [each.data.to for each in kept] == ["prospect", "first_time_customer", "repeat_customer"]
@@ -90,7 +81,7 @@ async def test_an_import_behind_the_clock_is_lived_in_its_place(stack: Stack) ->
     )
     assert (state.facts["orders"], state.facts["first_purchase_at"]) == (2, early.time_ms)
     assert sorted(change.sequence for change in published) == list(range(1, state.sequence + 1))
-    assert differences == []
+    assert found == []
 
 
 async def test_who_stays_in_their_stage_is_told_of_nothing_but_has_the_facts(sql_stack: Stack) -> None:
@@ -103,7 +94,7 @@ async def test_who_stays_in_their_stage_is_told_of_nothing_but_has_the_facts(sql
         assert await path(resources.database, "ana") == before
         state = await _state(resources.database)
         assert (state.facts["engagements"], state.sequence) == (1, len(await changes(resources.database, "ana")))
-        assert await _differences(resources) == []
+        assert await differences(resources) == []
 
 
 async def test_life_goes_on_after_being_decided_anew(stack: Stack) -> None:
@@ -120,7 +111,7 @@ async def test_life_goes_on_after_being_decided_anew(stack: Stack) -> None:
         await until_handled(resources.database, resources.log)
         state = await _state(resources.database)
         kept = await changes(resources.database, "ana")
-        assert await _differences(resources) == []
+        assert await differences(resources) == []
     assert state.facts["orders"] == 7
     assert [each.data.sequence for each in kept] == list(range(1, len(kept) + 1))
 
@@ -146,7 +137,7 @@ async def test_a_timer_noticed_before_is_not_noticed_again(sql_stack: Stack, tmp
         await _until_decided_anew(resources)
         assert await path(resources.database, "ana", "silence") == ["active", "quiet"]
         assert (await path(resources.database, "bia", "silence"))[-1] == "safe"
-        assert await _differences(resources) == []
+        assert await differences(resources) == []
 
 
 async def test_rules_published_before_hold_for_all_of_the_new_life(sql_stack: Stack, tmp_path: Path) -> None:
@@ -171,11 +162,11 @@ transitions:
         await _until_decided_anew(resources)
         assert await path(resources.database, "ana", "club") == ["guest", "member", "gold"]
         assert await path(resources.database, "bia", "club") == ["guest", "member"]
-        assert await _differences(resources) == []
+        assert await differences(resources) == []
         await append(resources.log, [purchase("bia", "o2")])
         await until_handled(resources.database, resources.log)
         assert await path(resources.database, "bia", "club") == ["guest", "member", "gold"]
-        assert await _differences(resources) == []
+        assert await differences(resources) == []
 
 
 async def test_who_is_decided_anew_because_of_a_publication_is_published(sql_stack: Stack, tmp_path: Path) -> None:
@@ -227,7 +218,7 @@ transitions:
 
         await until(all_moved, "the sweep")
         _, moved = await changes(resources.database, "ana")
-        assert await _differences(resources) == []
+        assert await differences(resources) == []
     assert isinstance(moved.data.cause, TimerCause)
     assert (moved.data.mode, moved.effective_ms) == ("backfill", (early.time_ms or 0) + 30 * DAY_MS)
 
@@ -248,7 +239,7 @@ async def test_behind_trimmed_history_nothing_can_be_added(sql_stack: Stack) -> 
             await _until_decided_anew(resources)
             letters = await rows(resources.database, tables.dead_letters)
             state = await _state(resources.database)
-            assert await _differences(resources) == []
+            assert await differences(resources) == []
     assert [(each["reason"], each["value"]) for each in letters] == [("behind_clock", refused.value)]
     assert "trimmed" in letters[0]["detail"]
     assert state.facts["orders"] == 3
@@ -266,7 +257,7 @@ async def test_a_life_too_long_to_be_lived_again_is_left_as_it_is(
         letters = await rows(resources.database, tables.dead_letters)
         assert [each["reason"] for each in letters] == ["behind_clock"]
         assert "too long" in letters[0]["detail"]
-        assert await _differences(resources) == []
+        assert await differences(resources) == []
 
 
 async def test_trimming_keeps_what_was_decided_anew(sql_stack: Stack) -> None:
@@ -285,6 +276,6 @@ async def test_trimming_keeps_what_was_decided_anew(sql_stack: Stack) -> None:
         claim, _ = await progress.claim(resources.database, partition, "test", await resources.log.identity())
         for horizon in (now_ms() - 45 * DAY_MS, now_ms() - 15 * DAY_MS, now_ms() + 1):
             await trim_step(batches, claim, horizon)
-            assert await _differences(resources) == []
+            assert await differences(resources) == []
         bases = await rows(resources.database, tables.bases)
         assert msgspec.json.decode(bases[0]["state"])["sequence"] == (await _state(resources.database)).sequence
