@@ -33,7 +33,7 @@ _CONNECT_SECONDS = 5
 # that they are free by the time somebody else is given its partitions.
 _IDLE_IN_TRANSACTION_MS = 5_000
 _COMMAND_SECONDS = 60
-_RETURN_SECONDS = 2
+_RETURN_SECONDS = 10
 # Whatever else a stopped process was in the midst of, such as between preparing a statement and running it, which counts
 # as neither idle nor busy. Known from PostgreSQL 17 on; no transaction of ours takes a tenth of it.
 _LIMIT_TRANSACTIONS = (
