@@ -62,32 +62,56 @@ class Rebuild:
         while True:
             async with self.database.reading() as transaction:
                 stored = await listings.states_after(transaction, only, after, self.page)
-                if not stored:
-                    return
-                yield await self._compare(transaction, stored)
+                kept = await self._kept(transaction, stored)
+            if not stored:
+                return
+            # Long lives take seconds. No server has to keep a snapshot for that, and none would keep it for long.
+            yield _compared(kept)
             if only is not None:
                 return
             after = stored[-1].customer
 
-    async def _compare(self, transaction: Transaction, stored: Sequence[listings.StoredState]) -> Page:
+    async def _kept(self, transaction: Transaction, stored: Sequence[listings.StoredState]) -> Sequence[_Kept]:
+        """What there is of these customers."""
         keys = [each.customer for each in stored]
         await self.rulebook.meet({key.tenant for key in keys})
         lived = await histories(transaction, keys)
         begun = await bases.load(transaction, keys)
-        differences = []
-        for partition in sorted({each.partition for each in stored}):
+        courses: dict[int, tuple[Course, int]] = {}
+        for partition in {each.partition for each in stored}:
             steps = await activations.of_partition(transaction, partition, 0)
             for step in steps:
                 await self.rulebook.learn(transaction, step.versions)
-            course = Course(self.rulebook, steps, self.settle_ms)
             watermark = await progress.watermark_ms(transaction, partition)
-            for each in (one for one in stored if one.partition == partition):
-                life = Life(each.customer, lived.get(each.customer, ()), begun.get(each.customer, NEW_CUSTOMER))
-                again = _again(course, life, each.state)
-                sides = [_until(course, life, side, watermark) for side in (each.state, again)]
-                if sides[0] != sides[1]:
-                    differences.append(Difference(each.customer, _fields(*sides)))
-        return Page(len(stored), sum(map(len, lived.values())), differences)
+            courses[partition] = Course(self.rulebook, steps, self.settle_ms), watermark
+        return [
+            _Kept(
+                each.state,
+                Life(each.customer, lived.get(each.customer, ()), begun.get(each.customer, NEW_CUSTOMER)),
+                *courses[each.partition],
+            )
+            for each in stored
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A customer as stored, what they are lived again from, and how far time has come in their partition."""
+
+    state: CustomerState
+    life: Life
+    course: Course
+    watermark_ms: int
+
+
+def _compared(kept: Sequence[_Kept]) -> Page:
+    differences = []
+    for each in kept:
+        again = _again(each.course, each.life, each.state)
+        sides = [_until(each.course, each.life, side, each.watermark_ms) for side in (each.state, again)]
+        if sides[0] != sides[1]:
+            differences.append(Difference(each.life.customer, _fields(*sides)))
+    return Page(len(kept), sum(len(each.life.lived) for each in kept), differences)
 
 
 def _again(course: Course, life: Life, stored: CustomerState) -> CustomerState:

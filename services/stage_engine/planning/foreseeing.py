@@ -78,36 +78,43 @@ class Foreseeing:
 
     async def pages(self, tenant: str | None = None) -> AsyncIterator[list[Foreseen]]:
         """All customers, or those of one tenant, a page at a time. Raises DatabaseUnavailable."""
-        after = None if tenant is None else CustomerKey(tenant, "")
+        after, limit = None if tenant is None else CustomerKey(tenant, ""), self.page
         while True:
             async with self.database.reading() as transaction:
-                stored = await listings.states_after(transaction, None, after, self.page)
+                stored = await listings.states_after(transaction, None, after, limit)
                 mine = [each for each in stored if tenant in (None, each.customer.tenant)]
-                foreseen = await self._foresee(transaction, mine)
-            if foreseen:
-                yield foreseen
-            if len(mine) < self.page:
+                some, lives = await self._look_at(transaction, mine)
+            # Long lives take seconds. No server has to keep a snapshot for that, and none would keep it for long.
+            if some:
+                yield [self._foreseen(each, lives) for each in some]
+            if len(some) == len(mine) < limit:
                 return
-            after = mine[-1].customer
+            if len(some) < len(mine):
+                limit = min(limit, _HISTORIES_AT_ONCE)
+            after = some[-1].customer
 
     async def outdated(self) -> bool:
         """Whether something was published since the candidate was loaded. Raises DatabaseUnavailable."""
         async with self.database.reading() as transaction:
             return await publications.active(transaction) != self.candidate.active
 
-    async def _foresee(self, transaction: Transaction, stored: Sequence[StoredState]) -> list[Foreseen]:
+    async def _look_at(
+        self, transaction: Transaction, stored: Sequence[StoredState]
+    ) -> tuple[list[StoredState], PastLives]:
+        """The first of these customers, up to so many whose history it takes, and that."""
         await self.candidate.rulebook.meet({each.customer.tenant for each in stored})
+        some: list[StoredState] = []
+        needing: list[CustomerKey] = []
         for each in stored:
             ahead = self._ahead.get(each.partition)
             if ahead is None or ahead.last.number < each.state.activation:
-                self._ahead[each.partition] = await self._look_ahead(transaction, each.partition)
-        found: list[Foreseen] = []
-        for start in range(0, len(stored), _HISTORIES_AT_ONCE):
-            some = stored[start : start + _HISTORIES_AT_ONCE]
-            needing = [each.customer for each in some if self._ahead[each.partition].needs_history(each.state)]
-            lives = await look_back(transaction, needing)
-            found += [self._foreseen(each, lives) for each in some]
-        return found
+                ahead = self._ahead[each.partition] = await self._look_ahead(transaction, each.partition)
+            if ahead.needs_history(each.state):
+                if len(needing) == _HISTORIES_AT_ONCE:
+                    break
+                needing.append(each.customer)
+            some.append(each)
+        return some, await look_back(transaction, needing)
 
     async def _look_ahead(self, transaction: Transaction, partition: int) -> _Ahead:
         """What customers of a partition may still have to meet. One where nothing was ever kept goes by its progress."""
