@@ -150,7 +150,7 @@ def check_written(lone: Lone) -> None:
     for table, rows in lone.kept.rows.items():
         for cell in (cell for row in rows for cell in row):
             assert not isinstance(cell, str) or "\x00" not in cell, table
-            assert not isinstance(cell, str) or cell.encode(), table
+            assert not isinstance(cell, str) or cell.encode() is not None, table
             assert not isinstance(cell, int) or abs(cell) < 2**63, table
     sequences: dict[tuple[str, str], list[int]] = {}
     for topic, _partition, _position, key, value, _trace in lone.kept.rows["engine_outbox"]:
