@@ -47,6 +47,12 @@ class DatabaseUnavailable(Transient):
     """No connection, a lost one (a commit's outcome is then unknown: read before writing again), or no room."""
 
 
+def check_open(is_closed: bool) -> None:
+    """Raises DatabaseUnavailable for who comes after `close`: their connection would be nobody's to close."""
+    if is_closed:
+        raise DatabaseUnavailable("this process has closed the database")
+
+
 class DatabaseConflict(Transient):
     """Another transaction was in the way (serialisation failure, deadlock, lock time-out); nothing was written."""
 
@@ -116,5 +122,5 @@ class Database(Protocol):
         ...
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections. Whoever comes later gets DatabaseUnavailable."""
         ...

@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import QueuePool
 
-from shared.db.port import DatabaseConflict, DatabaseRefused, DatabaseUnavailable, Row, Write
+from shared.db.port import DatabaseConflict, DatabaseRefused, DatabaseUnavailable, Row, Write, check_open
 from shared.db.transaction import CoreTransaction, joined, names, qualified
 
 _ARRAY_TYPES: tuple[tuple[type[Any], str], ...] = (
@@ -117,9 +117,11 @@ class PostgresDatabase:
         )
 
         event.listen(self._engine.sync_engine, "connect", _limit_transactions)
+        self._is_closed = False
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresTransaction]:
+        check_open(self._is_closed)
         async with kinds_of_error():
             async with self._engine.begin() as connection:
                 opened = PostgresTransaction(connection)
@@ -128,6 +130,7 @@ class PostgresDatabase:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[PostgresTransaction]:
+        check_open(self._is_closed)
         async with kinds_of_error(), self._engine.connect() as connection:
             snapshot: AsyncConnection = await connection.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -142,6 +145,7 @@ class PostgresDatabase:
             raise DatabaseUnavailable("the database did not answer within 3 s") from None
 
     async def close(self) -> None:
+        self._is_closed = True
         # Whoever is cancelled gives a connection back a little later, behind a shield.
         pool = self._engine.pool
         with contextlib.suppress(TimeoutError):

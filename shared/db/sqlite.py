@@ -14,7 +14,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from shared.db.port import DatabaseConflict, DatabaseRefused, DatabaseUnavailable, Row
+from shared.db.port import DatabaseConflict, DatabaseRefused, DatabaseUnavailable, Row, check_open
 from shared.db.transaction import CoreTransaction, joined, qualified
 
 _MAX_VARIABLES = 30_000
@@ -75,11 +75,13 @@ class SqliteDatabase:
 
     def __init__(self, url: str, readers: int) -> None:
         self._writing = asyncio.Lock()
+        self._is_closed = False
         self._writer = _engine(url, 1, "BEGIN IMMEDIATE", read_only=False)
         self._readers = _engine(url, readers, "BEGIN", read_only=True)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqliteTransaction]:
+        check_open(self._is_closed)
         async with kinds_of_error(), self._writing:
             async with self._writer.begin() as connection:
                 opened = SqliteTransaction(connection)
@@ -88,6 +90,7 @@ class SqliteDatabase:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[SqliteTransaction]:
+        check_open(self._is_closed)
         async with kinds_of_error(), self._readers.connect() as connection:
             yield SqliteTransaction(connection)
 
@@ -99,6 +102,7 @@ class SqliteDatabase:
             raise DatabaseUnavailable("the database did not answer within 3 s") from None
 
     async def close(self) -> None:
+        self._is_closed = True
         await self._writer.dispose()
         await self._readers.dispose()
 

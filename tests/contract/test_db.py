@@ -344,6 +344,15 @@ def _join_connection_threads() -> None:
             thread.join(5)
 
 
+async def test_who_comes_after_it_is_closed_opens_no_connection(url: str) -> None:
+    database = connect(url, 2)
+    await database.close()
+    for late in (database.transaction, database.reading):
+        with pytest.raises(DatabaseUnavailable, match="has closed"):
+            async with late():
+                pass
+
+
 async def test_a_database_that_works_answers_a_ping(database: Database) -> None:
     await database.ping()
 
